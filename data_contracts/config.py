@@ -1,0 +1,260 @@
+"""Typed configuration: `base.yaml` < `{environment}.yaml` < `WEIR__SECTION__KEY`.
+
+Loaded once, in each command line; frozen; unknown keys are rejected. A function gets its
+section, never the tree. Secrets are not configuration: see `data_contracts.secrets`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from data_contracts.errors import ConfigurationError
+
+PROJECT = Path(__file__).resolve().parent.parent
+CONFIG_FOLDER = PROJECT / "infra" / "config"
+ENVIRONMENT_PREFIX = "WEIR__"
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration that rejects unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(Section):
+    """`root` is searched before a dataset's public origin is downloaded."""
+
+    root: Path
+    download: bool
+    encoder: str
+    maximum_event_bytes: Positive
+
+
+class Traffic(Section):
+    """The replay: which catalogue sets become how many days of events."""
+
+    datasets: tuple[str, ...]
+    days: Positive
+    events_per_day: Positive
+    first_day: str
+    seed: int
+
+
+class State(Section):
+    """One SQLAlchemy URL for queue, rollout, audit trail; `{home}` stands for the Weir home."""
+
+    url: str
+
+
+class Labelling(Section):
+    """The daily review budget, its division among arms, and the lease of a task."""
+
+    budget: Positive
+    audit_share: Share
+    lease_seconds: Seconds
+    review_delay_seconds: Annotated[float, Field(ge=0)]
+
+
+class Training(Section):
+    """What one training does by default."""
+
+    trials: Positive
+    folds: Annotated[int, Field(ge=2)]
+    seed: int
+    target_false_positive_rate: Annotated[float, Field(gt=0, lt=0.5)]
+    minimum_new_labels: Positive
+    threads: Positive
+
+
+class Gates(Section):
+    """Where the gate policies are: floors, margins and slices, as data with reasons."""
+
+    policy: Path
+
+
+class Registry(Section):
+    """MLflow: the tracking server and the registered model's name."""
+
+    tracking_uri: str
+    model_name: str
+    approval_lifetime_hours: Seconds
+
+
+class Serving(Section):
+    """The data plane: the gateway, and one port a model-server slot above `first_slot_port`."""
+
+    host: str
+    gateway_port: Port
+    envoy_admin_port: Port
+    first_slot_port: Port
+    slots: Annotated[int, Field(ge=3, le=16)]
+    model_name: str
+    maximum_body_bytes: Positive
+    maximum_batch: Positive
+    start_timeout_seconds: Seconds
+    media_root: Path | None = None
+
+
+class RolloutStep(Section):
+    """One phase of a rollout: the canary's weight (percent), and what it must have seen."""
+
+    phase: Literal["shadow", "canary"]
+    weight: Annotated[int, Field(ge=0, le=100)]
+    minimum_seconds: Annotated[float, Field(ge=0)]
+    minimum_requests: Positive
+
+
+class Rollout(Section):
+    """The steps, and the bounds that the judge holds the canary to."""
+
+    steps: tuple[RolloutStep, ...]
+    poll_seconds: Seconds
+    progress_deadline_seconds: Seconds
+    maximum_error_rate_increase: Share
+    maximum_latency_ratio: Annotated[float, Field(gt=1)]
+    maximum_disagreement: Share
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class Monitoring(Section):
+    """Drift reports compare a day with the days of the reference window before it."""
+
+    reference_days: Positive
+    maximum_drifted_share: Share
+
+
+class Local(Section):
+    """The services that `make up` starts on this machine."""
+
+    airflow_port: Port
+    mlflow_port: Port
+    minimum_free_disk_gib: Annotated[float, Field(gt=0)]
+    minimum_memory_gib: Annotated[float, Field(gt=0)]
+
+
+class Settings(Section):
+    """The whole configuration. `home` holds everything Weir writes."""
+
+    environment: str
+    home: Path
+    data: Data
+    traffic: Traffic
+    state: State
+    labelling: Labelling
+    training: Training
+    gates: Gates
+    registry: Registry
+    serving: Serving
+    rollout: Rollout
+    monitoring: Monitoring
+    local: Local
+
+    @property
+    def lake(self) -> Path:
+        return self.home / "lake"
+
+    @property
+    def reports(self) -> Path:
+        return self.home / "reports"
+
+    @property
+    def cache(self) -> Path:
+        return self.home / "cache"
+
+    @property
+    def state_url(self) -> str:
+        return self.state.url.replace("{home}", str(self.home))
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None, folder: Path = CONFIG_FOLDER
+) -> Settings:
+    """Merge the layers and check them.
+
+    `WEIR_ENV` names the environment (default `local`), `WEIR_HOME` the home (default `.weir`
+    in the project). Raises ConfigurationError that names the key, its value and the remedy.
+    """
+    environ = os.environ if environ is None else environ
+    name = environ.get("WEIR_ENV", "local")
+    tree = _merged(_read(folder / "base.yaml"), _read_environment(folder, name))
+    tree = _merged(tree, _from_environment(environ))
+    tree["environment"] = name
+    tree["home"] = environ.get("WEIR_HOME") or tree.get("home", ".weir")
+    try:
+        return _with_absolute_paths(Settings.model_validate(tree))
+    except ValidationError as error:
+        raise _configuration_error(error) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigurationError(f"{path} is missing; restore it from the repository")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path} holds no sections; write `section: {{key: value}}`")
+    return content
+
+
+def _read_environment(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml") if p.stem != "base"))
+        raise ConfigurationError(f"WEIR_ENV={name}: no {path.name} in {folder}; use one of {known}")
+    return _read(path)
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in sorted(environ.items()):
+        if name.startswith(ENVIRONMENT_PREFIX):
+            *sections, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+            branch = tree
+            for section in sections:
+                branch = branch.setdefault(section, {})
+            branch[key] = yaml.safe_load(value)
+    return tree
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        merged[key] = _merged(below, value) if both and below is not None else value
+    return merged
+
+
+def _with_absolute_paths(settings: Settings) -> Settings:
+    """Relative paths are relative to the project, wherever the command was started."""
+    data = settings.data.model_copy(update={"root": _absolute(settings.data.root)})
+    gates = settings.gates.model_copy(update={"policy": _absolute(settings.gates.policy)})
+    return settings.model_copy(
+        update={"home": _absolute(settings.home), "data": data, "gates": gates}
+    )
+
+
+def _absolute(path: Path) -> Path:
+    return path if path.is_absolute() else (PROJECT / path).resolve()
+
+
+def _configuration_error(error: ValidationError) -> ConfigurationError:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    name = ENVIRONMENT_PREFIX + "__".join(str(part).upper() for part in first["loc"])
+    return ConfigurationError(
+        f"{key} = {first.get('input')!r}: {first['msg']}; mend it in infra/config or in {name}"
+    )

@@ -1,0 +1,29 @@
+"""Interfaces that one folder calls and another implements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from data_contracts.events import Event
+from data_contracts.verdicts import Assessment, Verdict
+
+
+class Scorer(Protocol):
+    """Fresh verdicts for events, in their order; used by samplers and monitoring."""
+
+    def score(self, events: Sequence[Event]) -> Sequence[Verdict]: ...
+
+
+class Assessor(Protocol):
+    """The ensemble's own inference: the same object is trained, gated and served."""
+
+    def assess(self, events: Sequence[Event]) -> Sequence[Assessment]: ...
+
+
+class TrialLog(Protocol):
+    """Where the trials of a hyperparameter search are recorded as they end."""
+
+    def trial(
+        self, number: int, parameters: Mapping[str, object], value: float | None, state: str
+    ) -> None: ...

@@ -1,0 +1,61 @@
+"""Reports that judging leaves behind: gate verdicts with their evidence."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+GateVerdict = Literal["pass", "fail", "not_enough_evidence"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured figure with its 95 % interval and the bound that it is held against.
+
+    `bound` is a floor or a ceiling (`direction`), None where the figure is only shown.
+    `sample_size` counts the events that the figure rests on; `slice` names the part judged.
+    """
+
+    name: str
+    value: float
+    sample_size: int
+    low: float | None = None
+    high: float | None = None
+    bound: float | None = None
+    direction: Literal["at_least", "at_most"] | None = None
+    slice: str = "all"
+    verdict: GateVerdict | None = None
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """What one gate says of one model.
+
+    A gate that says no is data, not an error. `not_enough_evidence` blocks unless waived.
+    """
+
+    gate: str
+    verdict: GateVerdict
+    metrics: tuple[Metric, ...]
+    reasons: tuple[str, ...]
+    model: str
+    datasets: tuple[str, ...]
+    suite_version: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain JSON types, as the report file and MLflow hold it."""
+        return asdict(self)
+
+
+def worst(verdicts: list[GateVerdict]) -> GateVerdict:
+    """The verdict of several: one fail fails, then missing evidence, and nothing is no evidence.
+
+    >>> worst(["pass", "not_enough_evidence"])
+    'not_enough_evidence'
+    """
+    if "fail" in verdicts:
+        return "fail"
+    if "not_enough_evidence" in verdicts or not verdicts:
+        return "not_enough_evidence"
+    return "pass"
