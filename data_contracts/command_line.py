@@ -52,7 +52,8 @@ def main(
         warnings.simplefilter("ignore")  # commands speak in their own words; tests see warnings
     try:
         result = verb.load()(arguments, load_settings())
-        _write_result(result or {}, arguments.result)
+        if result is not None or arguments.result is not None:
+            _write_result(result or {}, arguments.result)
     except WeirError as error:
         _say(f"{folder} {verb.name}: {error}")
         return error.exit_code

@@ -58,10 +58,15 @@ class State(Section):
 
 
 class Labelling(Section):
-    """The daily review budget, its division among arms, and the lease of a task."""
+    """The daily review budget, its division among arms, and the lease of a task.
+
+    `sampler` names the arm beside the audit, one of `pipelines.labelling.samplers.SAMPLERS`.
+    """
 
     budget: Positive
     audit_share: Share
+    sampler: str
+    seed: int
     lease_seconds: Seconds
     review_delay_seconds: Annotated[float, Field(ge=0)]
 
@@ -84,11 +89,18 @@ class Gates(Section):
 
 
 class Registry(Section):
-    """MLflow: the tracking server and the registered model's name."""
+    """MLflow: the tracking server, the registered model, and who and what may approve a version.
+
+    `backend_url` is where the tracking server keeps its tables; `{home}` stands for the Weir home.
+    """
 
     tracking_uri: str
-    model_name: str
-    approval_lifetime_hours: Seconds
+    backend_url: str
+    model_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    experiment: str
+    reviewers: Annotated[tuple[str, ...], Field(min_length=1)]
+    required_gates: Annotated[tuple[str, ...], Field(min_length=1)]
+    approval_lifetime_hours: Annotated[float, Field(gt=0)]
 
 
 class Serving(Section):
@@ -102,6 +114,7 @@ class Serving(Section):
     model_name: str
     maximum_body_bytes: Positive
     maximum_batch: Positive
+    inference_threads: Positive
     start_timeout_seconds: Seconds
     media_root: Path | None = None
 
@@ -134,6 +147,15 @@ class Monitoring(Section):
     maximum_drifted_share: Share
 
 
+class Orchestration(Section):
+    """When DAGs run (cron in UTC, a sixth field is seconds), and the Python that runs steps."""
+
+    platform_python: Path
+    schedules: dict[str, Annotated[str, Field(pattern=r"^(\S+ ){4,5}\S+$")]]
+    approval_poke_seconds: Annotated[float, Field(ge=5)]  # shorter races Airflow's own heartbeat
+    retry_delay_seconds: Seconds
+
+
 class Local(Section):
     """The services that `make up` starts on this machine."""
 
@@ -158,6 +180,7 @@ class Settings(Section):
     serving: Serving
     rollout: Rollout
     monitoring: Monitoring
+    orchestration: Orchestration
     local: Local
 
     @property

@@ -4,6 +4,7 @@
     ├── BadInput                   2   wrong input or configuration, a retry cannot help
     │   ├── ContractViolation      2   an event, label or file breaks its contract
     │   ├── ConfigurationError     2   a setting is missing, unknown or out of range
+    │   ├── LabelRefused           2   a label for a task that its reviewer does not hold
     │   └── MissingPart            2   a dataset, model asset, program or secret is absent
     ├── ServiceUnavailable         1   a server that should answer does not
     └── NothingToDo               99   expected emptiness: the step is skipped
@@ -44,6 +45,10 @@ class ContractViolation(BadInput):
 
 class ConfigurationError(BadInput):
     """A setting is missing, unknown or out of range."""
+
+
+class LabelRefused(BadInput):
+    """A label for a task that its reviewer does not hold, or that has its label already."""
 
 
 class MissingPart(BadInput):

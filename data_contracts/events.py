@@ -28,6 +28,8 @@ MAX_TEXT_CHARACTERS = 65_536
 MAX_MEDIA = 16
 MAX_CONTEXT_ENTRIES = 64
 MAX_EVENT_BYTES = 1_048_576
+MAX_FIELD_CHARACTERS = 64
+_SHOWN_FIELDS = {"event_id", "id", "occurred_at", "time", "language", "kind", "sha256", "path"}
 
 ContextValue = str | bool | int | float | None
 MediaKind = Literal["image", "video"]
@@ -85,7 +87,10 @@ class Event(BaseModel):
     def _in_utc(cls, value: datetime | None) -> datetime | None:
         if value is None:
             return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        try:
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("the time lies outside the years 1 to 9999 in UTC") from None
 
     @field_validator("text")
     @classmethod
@@ -139,7 +144,7 @@ def decode_line(line: bytes, *, where: str = "") -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise ContractViolation(
             "line",
-            line[:40],
+            f"{len(line)} bytes",
             f"not JSON ({error.msg})",
             "write one JSON object a line",
             where=where,
@@ -157,7 +162,7 @@ def decode_line(line: bytes, *, where: str = "") -> dict[str, Any]:
 
 def _violation(error: ValidationError, where: str) -> ContractViolation:
     first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or "event"
+    field = ".".join(str(part) for part in first["loc"])[:MAX_FIELD_CHARACTERS] or "event"
     value = first.get("input")
     problem = first["msg"]
     if first["type"] == "missing":
@@ -165,6 +170,21 @@ def _violation(error: ValidationError, where: str) -> ContractViolation:
     elif first["type"] == "extra_forbidden":
         problem = "is not a field of the event contract"
     known = "event_id, text, occurred_at, account, language, media, context"
-    if field == "text" and isinstance(value, str):
-        value = f"{len(value)} characters"  # user text never reaches a log
+    if not _holds_no_user_content(field, first["type"]):
+        value = _described(value)
     return ContractViolation(field, value, problem, f"the contract has {known}", where=where)
+
+
+def _holds_no_user_content(field: str, problem: str) -> bool:
+    first, _, _ = field.partition(".")
+    *_, last = field.split(".")
+    return first != "context" and last in _SHOWN_FIELDS and problem != "extra_forbidden"
+
+
+def _described(value: object) -> str | None:
+    """What a value is, without what it says: user text never reaches a log or an answer."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return f"{len(value)} characters"
+    return f"{type(value).__name__} of {len(value)}" if isinstance(value, (list, dict)) else "…"

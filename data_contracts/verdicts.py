@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -87,6 +88,12 @@ class Verdict:
         """Plain JSON types, as in `verdicts.jsonl` and the lake."""
         return asdict(self)
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Verdict:
+        """The inverse of `as_record`, also after a way through JSON. KeyError, TypeError."""
+        stages = tuple(Stage(**stage) for stage in record["stages"])
+        return cls(**{**record, "reasons": tuple(record["reasons"]), "stages": stages})
+
 
 @dataclass(frozen=True)
 class DecisionRecord:
@@ -104,3 +111,8 @@ class DecisionRecord:
 
     def as_record(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> DecisionRecord:
+        """The inverse of `as_record`, also after a way through JSON. KeyError, TypeError."""
+        return cls(**{**record, "verdict": Verdict.from_record(record["verdict"])})

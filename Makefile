@@ -1,0 +1,49 @@
+# Weir. `make help` lists the targets. Everything it writes stays in WEIR_HOME (default .weir).
+PYTHON ?= python3
+PLATFORM := .venv/bin/python
+BENCHES := $(patsubst tests/performance/bench_%.py,bench-%,$(wildcard tests/performance/bench_*.py))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run up down status test lint types contracts check bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make both environments (idempotent)
+	@$(PYTHON) infra/local/setup.py
+
+run: setup ## the main job: one whole turn of the loop on real messages, under 15 minutes
+	@$(PLATFORM) -m infra.local run
+
+up: setup ## start Airflow, MLflow, the gateway and the model servers, and print their addresses
+	@$(PLATFORM) -m infra.local up
+
+down: ## stop what `make up` or `make run` started, and nothing else
+	@$(PLATFORM) -m infra.local down
+
+status: ## what runs, where, and where its log is
+	@$(PLATFORM) -m infra.local status
+
+test: setup ## all tests
+	@$(PLATFORM) -m pytest
+
+lint: setup
+	@$(PLATFORM) -m ruff check .
+	@$(PLATFORM) -m ruff format --check .
+
+types: setup
+	@$(PLATFORM) -m mypy
+
+contracts: setup
+	@.venv/bin/lint-imports
+
+check: lint types contracts test ## exactly what CI runs: lint, types, import contracts, tests
+
+bench: $(BENCHES) ## every benchmark of tests/performance
+
+bench-%: setup
+	@$(PLATFORM) -m tests.performance.bench_$(subst -,_,$*)
+
+clean: down ## stop everything and remove caches; the Weir home and the environments stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +

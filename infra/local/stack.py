@@ -1,0 +1,76 @@
+"""Bring the services up and down; every start is checked, every stop touches only our own."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from data_contracts.config import Settings
+from data_contracts.secrets import AIRFLOW_ADMIN_PASSWORD, create_local_secrets, secret
+from infra.local import airflow
+from infra.local.airflow_client import AirflowClient
+from infra.local.console import say, say_addresses
+from infra.local.preflight import check_machine, check_ports
+from infra.local.services import AIRFLOW_DAGS, addresses, services
+from infra.local.supervisor import Supervisor
+
+
+def up(_arguments: argparse.Namespace, settings: Settings) -> None:
+    """Start what is not running yet, wait until it answers, print where it is."""
+    start(settings)
+    say_addresses("Weir is up", addresses(settings))
+    say(
+        f"users and passwords are in {settings.home / 'secrets.env'}: Airflow `admin`; "
+        "MLflow `reviewer`, `trainer`, `admin`. Stop with `make down`."
+    )
+
+
+def down(_arguments: argparse.Namespace, settings: Settings) -> None:
+    """Stop the services of this home, the last started first, and their model servers."""
+    stopped = stop(settings)
+    say(f"stopped {', '.join(stopped)}" if stopped else "nothing of this home was running")
+
+
+def status(_arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """Every service of this home: running or not, and its log."""
+    supervisor = Supervisor(settings.home)
+    alive = set(supervisor.running())
+    return {
+        process.name: {
+            "running": process.name in alive,
+            "log": str(supervisor.log_file(process.name)),
+        }
+        for process in services(settings)
+    }
+
+
+def start(settings: Settings) -> list[str]:
+    """Names of the services that were started now."""
+    create_local_secrets(settings.home)
+    supervisor = Supervisor(settings.home)
+    alive = set(supervisor.running())
+    wanted = [process for process in services(settings) if process.name not in alive]
+    if wanted:
+        check_machine(settings)
+        check_ports(wanted, settings.serving.host)
+        say("starting Airflow, MLflow, the gateway and the controller (about half a minute)")
+        airflow.prepare(settings)
+    for process in wanted:
+        supervisor.start(process)
+    for process in wanted:
+        supervisor.wait_until_ready(process)
+    airflow_client(settings).wait_until_ready(AIRFLOW_DAGS)
+    return [process.name for process in wanted]
+
+
+def stop(settings: Settings) -> list[str]:
+    """Names of the services that were running and are stopped now."""
+    supervisor = Supervisor(settings.home)
+    return [
+        name for name in reversed([p.name for p in services(settings)]) if supervisor.stop(name)
+    ]
+
+
+def airflow_client(settings: Settings) -> AirflowClient:
+    password = secret(AIRFLOW_ADMIN_PASSWORD, settings.home)
+    return AirflowClient(airflow.base_url(settings), "admin", password)
