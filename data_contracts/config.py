@@ -141,10 +141,18 @@ class Rollout(Section):
 
 
 class Monitoring(Section):
-    """Drift reports compare a day with the days of the reference window before it."""
+    """Drift reports compare a day with the days of the reference window before it.
+
+    The hourly report looks at `window_hours` of decisions and at the audit labels of the last
+    `quality_days` days of the lake; a figure on fewer than `minimum_samples` is not shown as one.
+    """
 
     reference_days: Positive
     maximum_drifted_share: Share
+    window_hours: Annotated[float, Field(gt=0)]
+    quality_days: Positive
+    minimum_samples: Positive
+    maximum_error_share: Share
 
 
 class Orchestration(Section):
@@ -248,8 +256,16 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             branch = tree
             for section in sections:
                 branch = branch.setdefault(section, {})
-            branch[key] = yaml.safe_load(value)
+            branch[key] = _value(value)
     return tree
+
+
+def _value(text: str) -> Any:
+    """YAML, so that numbers and lists are typed; what is not YAML (a cron expression) is text."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

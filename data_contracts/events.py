@@ -187,4 +187,5 @@ def _described(value: object) -> str | None:
         return None
     if isinstance(value, str):
         return f"{len(value)} characters"
-    return f"{type(value).__name__} of {len(value)}" if isinstance(value, (list, dict)) else "…"
+    kind = type(value).__name__
+    return f"{kind} of {len(value)}" if isinstance(value, (list, dict)) else kind

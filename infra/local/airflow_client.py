@@ -15,6 +15,7 @@ from data_contracts.errors import BadInput, ServiceUnavailable, WeirError
 FINISHED = ("success", "failed")
 TASK_FAILED = ("failed", "upstream_failed")
 POLL_SECONDS = 0.5
+TRIES = 4  # on SQLite, Airflow answers 500 where a task and a person write at the same moment
 PAGE = 100
 
 
@@ -52,7 +53,10 @@ OnChange = Callable[[Run, Sequence[Task]], None]
 
 @dataclass(frozen=True)
 class AirflowClient:
-    """Signs in with user and password at the first call; a new token when the old one ends."""
+    """Signs in with user and password at the first call; a new token when the old one ends.
+
+    Every call can be repeated safely, and is where Airflow answers with a server error.
+    """
 
     base_url: str
     user: str
@@ -61,9 +65,16 @@ class AirflowClient:
     _session: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> Run:
-        """Start a run now. Raises BadInput where a parameter breaks its schema."""
-        body = {"logical_date": None, "conf": dict(conf or {})}
-        return _run(self._call("POST", f"/dags/{dag_id}/dagRuns", json=body))
+        """Start a run now. Raises BadInput where a parameter breaks its schema.
+
+        The run's id is made here, so that a second try cannot start a second run.
+        """
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
+        response = self._request("POST", f"/dags/{dag_id}/dagRuns", json=body)
+        if response.status_code == httpx.codes.CONFLICT:  # the first try did start it
+            return self.run(dag_id, run_id)
+        return _run(_checked(response).json())
 
     def run(self, dag_id: str, run_id: str) -> Run:
         return _run(self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}"))
@@ -197,8 +208,12 @@ class AirflowClient:
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self._send(method, path, **options)
-            if response.status_code == httpx.codes.UNAUTHORIZED:
-                self._session.clear()
+            for _ in range(TRIES - 1):
+                if response.status_code == httpx.codes.UNAUTHORIZED:
+                    self._session.clear()
+                elif not response.is_server_error:
+                    break
+                time.sleep(POLL_SECONDS)
                 response = self._send(method, path, **options)
         except httpx.HTTPError as error:
             raise ServiceUnavailable(

@@ -9,6 +9,7 @@ from data_contracts.config import Settings
 from data_contracts.secrets import AIRFLOW_ADMIN_PASSWORD, create_local_secrets, secret
 from infra.local import airflow
 from infra.local.airflow_client import AirflowClient
+from infra.local.commands import call
 from infra.local.console import say, say_addresses
 from infra.local.preflight import check_machine, check_ports
 from infra.local.services import AIRFLOW_DAGS, addresses, services
@@ -64,11 +65,20 @@ def start(settings: Settings) -> list[str]:
 
 
 def stop(settings: Settings) -> list[str]:
-    """Names of the services that were running and are stopped now."""
+    """Names of the services that were running and are stopped now, model servers included.
+
+    The controller's model servers outlive it on purpose, so that its restart costs no request:
+    they are stopped by themselves, and before Envoy.
+    """
     supervisor = Supervisor(settings.home)
-    return [
-        name for name in reversed([p.name for p in services(settings)]) if supervisor.stop(name)
-    ]
+    stopped = []
+    for name in reversed([process.name for process in services(settings)]):
+        if not supervisor.stop(name):
+            continue
+        stopped.append(name)
+        if name == "controller":
+            call(settings, "serving", "slots", "stop")
+    return stopped
 
 
 def airflow_client(settings: Settings) -> AirflowClient:

@@ -22,12 +22,16 @@ def imported_by_help(*arguments: str) -> tuple[int, set[str]]:
         [sys.executable, "-X", "importtime", "-m", *arguments, "--help"],
         cwd=PROJECT, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    modules = {
+    return finished.returncode, imported_modules(finished.stderr)
+
+
+def imported_modules(import_times: str) -> set[str]:
+    """Top-level names in what `-X importtime` wrote."""
+    return {
         line.rsplit("|", 1)[1].strip().partition(".")[0]
-        for line in finished.stderr.splitlines()
+        for line in import_times.splitlines()
         if line.startswith("import time:")
     }
-    return finished.returncode, modules
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -45,3 +49,17 @@ def test_an_unknown_verb_is_bad_input(folder: str) -> None:
     )  # fmt: skip
     assert finished.returncode == 2
     assert "no-such-verb" in finished.stderr
+
+
+def test_the_inference_that_serving_loads_needs_no_training_library() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import training.ensemble"],
+        cwd=PROJECT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert not imported_modules(finished.stderr) & {
+        "torch",
+        "mlflow",
+        "optuna",
+        "sklearn",
+        "pandas",
+    }

@@ -1,0 +1,192 @@
+"""The only operator: one task is one step of the platform, as `data_contracts/steps.yaml` lists it.
+
+A step's exit code decides the task: 0 success, 1 failed and worth a retry, 2 failed for good
+(bad input or configuration), 99 skipped (nothing to do). The step's JSON is the task's XCom, one
+key each. Values come from the run's parameters, or from an earlier task's XCom, and reach the
+step as single `--name=value` arguments: no template, no shell.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Asset, BaseOperator, BaseSensorOperator, Param
+from airflow.sdk.bases.sensor import PokeReturnValue
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from failure_notice import notify_failure
+from step_runner import Outcome, Runner, SubprocessRunner
+
+from data_contracts.config import load_settings
+from data_contracts.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_NOTHING_TO_DO
+from data_contracts.steps import Step, load_steps
+
+LONGEST_RETRY_DELAY = timedelta(minutes=15)
+LONGEST_POKE = timedelta(minutes=5)
+LINES_IN_MESSAGE = 8
+
+# What all of Weir's DAGs share. One run at a time: a step finds its inputs in the lake. Without a
+# start date a new schedule waits for its next time, and does not run the one just past.
+DAG_DEFAULTS: dict[str, Any] = {
+    "catchup": False,
+    "max_active_runs": 1,
+    "default_args": {"owner": "weir", "on_failure_callback": notify_failure},
+}
+
+
+def schedule_of(dag_id: str) -> str:
+    """The cron expression of `orchestration.schedules`, in UTC."""
+    return load_settings().orchestration.schedules[dag_id]
+
+
+def asset(name: str) -> Asset:
+    """An asset that one DAG renews and another waits for."""
+    about = load_steps().assets[name]
+    return Asset(name=name, uri=about.uri, extra={"about": about.about})
+
+
+def form(*names: str) -> dict[str, Param]:
+    """The trigger form: each parameter with its title, description and JSON schema."""
+    known = load_steps().parameters
+    return {
+        name: Param(
+            known[name].default,
+            title=known[name].title,
+            description_md=known[name].description,
+            **known[name].form,
+        )
+        for name in names
+    }
+
+
+class _Stepping(BaseOperator):
+    """What the operator and the sensor share: one step, its values, and its runner."""
+
+    template_fields = ("values",)  # so that another task's XCom may be a value
+    ui_color = "#e8f1f8"
+
+    def __init__(
+        self,
+        *,
+        step: str,
+        values: Mapping[str, Any] | None = None,
+        runner: Runner | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.step = step
+        self.values = dict(values or {})
+        self.last_lines: tuple[str, ...] = ()
+        self.shown_command = ""
+        described = load_steps().step(step)
+        self.when_it_fails = described.when_it_fails
+        self._runner = runner
+        super().__init__(**_limits(step, described) | kwargs)
+
+    def on_kill(self) -> None:
+        if self._runner is not None:
+            self._runner.stop()
+
+    def run_step(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the step; its JSON, or the exception that its exit code stands for."""
+        step = load_steps().step(self.step)
+        values = {name: context["params"][name] for name in step.takes if name in context["params"]}
+        values |= self.values
+        self._runner = self._runner or SubprocessRunner(
+            load_settings().orchestration.platform_python
+        )
+        self.shown_command = _shown(step, values)
+        self.log.info("running: %s", self.shown_command)
+        self.last_lines = ()
+        outcome = self._runner.run(step, values, self._keep_and_log)
+        self.last_lines = outcome.last_lines
+        return _result_of(outcome, self.shown_command)
+
+    def _keep_and_log(self, line: str) -> None:
+        self.last_lines = (*self.last_lines, line)[-LINES_IN_MESSAGE:]
+        self.log.info(line)
+
+
+class PlatformStep(_Stepping):
+    """Runs a step. Where its `continue_when` is false, the task is skipped, the result kept."""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        result = self.run_step(context)
+        if not _may_continue(self.step, result):
+            for key, value in {**result, "return_value": result}.items():
+                context["ti"].xcom_push(key=key, value=value)
+            raise AirflowSkipException(
+                f"{self.step}: {_condition(self.step)} is false; nothing follows"
+            )
+        return result
+
+
+class PlatformSensor(_Stepping, BaseSensorOperator):
+    """Runs a step again and again until its `continue_when` is true; holds no slot between."""
+
+    def __init__(self, *, step: str, **kwargs: Any) -> None:
+        waiting = {
+            "mode": "reschedule",
+            "poke_interval": load_settings().orchestration.approval_poke_seconds,
+            "timeout": load_steps().step(step).timeout_seconds,
+            "execution_timeout": LONGEST_POKE,
+        }
+        super().__init__(step=step, **waiting | kwargs)
+
+    def poke(self, context: Any) -> PokeReturnValue:
+        result = self.run_step(context)
+        return PokeReturnValue(is_done=_may_continue(self.step, result), xcom_value=result)
+
+
+def _limits(name: str, step: Step) -> dict[str, Any]:
+    return {
+        "task_id": name,
+        "retries": step.retries,
+        "retry_delay": timedelta(seconds=load_settings().orchestration.retry_delay_seconds),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": LONGEST_RETRY_DELAY,
+        "execution_timeout": timedelta(seconds=step.timeout_seconds),
+        "inlets": [asset(name) for name in step.inputs],
+        "outlets": [asset(name) for name in step.outputs],
+        "multiple_outputs": True,
+        "doc_md": f"{step.does}\n\n**When it fails.** {step.when_it_fails}\n\n"
+        f"By hand: `{_shown(step, {})}`",
+    }
+
+
+def _shown(step: Step, values: Mapping[str, Any]) -> str:
+    """The command as a person would type it in the project's folder."""
+    argv = step.command_line(".venv/bin/python", Path("result.json"), values)
+    return shlex.join(item for item in argv if not item.startswith("--result="))
+
+
+def _condition(step: str) -> str | None:
+    return load_steps().step(step).continue_when
+
+
+def _may_continue(step: str, result: Mapping[str, Any]) -> bool:
+    condition = _condition(step)
+    return condition is None or result.get(condition) is True
+
+
+def _result_of(outcome: Outcome, command: str) -> dict[str, Any]:
+    if outcome.exit_code == EXIT_DONE:
+        return dict(outcome.result)
+    cause = outcome.last_lines[-1] if outcome.last_lines else "it wrote nothing"
+    if outcome.exit_code == EXIT_NOTHING_TO_DO:
+        raise AirflowSkipException(f"nothing to do: {cause}")
+    last = "\n  ".join(outcome.last_lines[-LINES_IN_MESSAGE:])
+    message = (
+        f"{_ending(outcome.exit_code)}: {cause}\n  command: {command}\n  last lines:\n  {last}"
+    )
+    if outcome.exit_code == EXIT_BAD_INPUT:
+        raise AirflowFailException(message)
+    raise AirflowException(message)
+
+
+def _ending(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"step was ended by signal {-exit_code}"
+    return f"step ended with exit code {exit_code}"

@@ -1,0 +1,36 @@
+"""Signs or blanks between the letters of a word, as in "f r e e" and "c.a.s.h".
+
+Groendahl et al. 2018, "All You Need is 'Love': Evading Hate Speech Detection" (AISec).
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from evaluation.attacks.base import Attack, check_rate, outside_links
+
+_WORD = re.compile(r"[^\W\d_]{4,}")
+_SEPARATORS = " .-_*"
+
+
+class Spacing(Attack):
+    """Spread a `rate` share of the words of four letters or more with one separator each.
+
+    The text at most doubles in length.
+
+    >>> Spacing(1.0).perturb("cash", np.random.default_rng(0))
+    'c-a-s-h'
+    """
+
+    def __init__(self, rate: float = 0.3) -> None:
+        self.rate = check_rate(rate)
+
+    def perturb(self, text: str, rng: np.random.Generator) -> str:
+        def spread(word: re.Match[str]) -> str:
+            if rng.random() >= self.rate:
+                return word.group()
+            return _SEPARATORS[int(rng.integers(len(_SEPARATORS)))].join(word.group())
+
+        return outside_links(text, lambda stretch: _WORD.sub(spread, stretch))

@@ -1,0 +1,23 @@
+"""The suites that stand between training and production.
+
+A gate is one file and one line in `GATES`. Its policy is a section of infra/config/gates.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from evaluation.gates.adversarial import AdversarialGate
+from evaluation.gates.base import Gate
+from evaluation.gates.fairness import FairnessGate
+from evaluation.gates.golden import GoldenGate
+from evaluation.gates.policy import Policy
+
+
+def gates(policy: Policy) -> Mapping[str, Gate]:
+    """Every gate by name, each with its section of the policy."""
+    return {
+        "golden": GoldenGate(policy.golden),
+        "adversarial": AdversarialGate(policy.adversarial),
+        "fairness": FairnessGate(policy.fairness),
+    }

@@ -1,0 +1,124 @@
+"""What a gate asks about: labelled cases that no model was trained on.
+
+A case is *ordinary* when it was drawn by chance (the audit arm, a dataset), and *chosen* when a
+sampler picked it for being difficult. Floors hold for ordinary cases, which stand for the
+traffic; chosen ones are shown beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.compute as pc
+
+from data_contracts.config import Settings
+from data_contracts.events import Event
+from data_contracts.labels import LabelledEvent
+from evaluation.metrics import Booleans, Integers
+from pipelines import lake
+from pipelines.holdout import held_out, judged
+from pipelines.near_duplicates import group_related
+from training.labelled_rows import read_datasets
+
+UNKNOWN_LANGUAGE = "und"  # BCP 47: undetermined
+AUDIT = "audit"
+CaseKind = Literal["ordinary", "chosen"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question with its right answer."""
+
+    event: Event
+    is_spam: bool
+    dataset: str
+    kind: CaseKind = "ordinary"
+
+    @property
+    def language(self) -> str:
+        """The primary subtag, so that en-GB is counted with en."""
+        return (self.event.language or UNKNOWN_LANGUAGE).split("-")[0].lower()
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Cases with the near-duplicate group of each: `groups: int64[n]`.
+
+    `left_out` counts cases that resembled training rows and were dropped.
+    """
+
+    cases: tuple[Case, ...]
+    groups: Integers
+    left_out: int = 0
+
+    @property
+    def labels(self) -> Booleans:
+        return np.array([case.is_spam for case in self.cases], dtype=bool)
+
+    @property
+    def events(self) -> list[Event]:
+        return [case.event for case in self.cases]
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return tuple(sorted({case.dataset for case in self.cases}))
+
+    @property
+    def version(self) -> str:
+        """A digest of every case: two reports with one version judged the same questions."""
+        lines = (f"{case.event.event_id}\0{case.event.text}\0{case.is_spam}" for case in self.cases)
+        return hashlib.sha256("\1".join(sorted(lines)).encode("utf-8")).hexdigest()[:16]
+
+    def where(self, chosen: Booleans) -> Suite:
+        """The cases at which `chosen: bool[n]` is true."""
+        kept = tuple(case for case, keep in zip(self.cases, chosen, strict=True) if keep)
+        return Suite(kept, self.groups[chosen], self.left_out)
+
+    def slices(self, by: str) -> Mapping[str, Booleans]:
+        """`by=value` and bool[n] for every value of `language`, `dataset` or `kind`."""
+        values = [str(getattr(case, by)) for case in self.cases]
+        return {
+            f"{by}={value}": np.array([other == value for other in values], dtype=bool)
+            for value in sorted(set(values))
+        }
+
+    @property
+    def ordinary(self) -> Suite:
+        return self.where(np.array([case.kind == "ordinary" for case in self.cases], dtype=bool))
+
+
+def suite_of(
+    rows: Sequence[LabelledEvent], chosen: frozenset[str] = frozenset(), left_out: int = 0
+) -> Suite:
+    """A suite of these rows; `chosen` holds the event ids that no chance drew."""
+    cases = tuple(
+        Case(
+            row.event,
+            row.is_spam,
+            row.dataset,
+            "chosen" if row.event.event_id in chosen else "ordinary",
+        )
+        for row in rows
+    )
+    return Suite(cases, group_related(rows), left_out)
+
+
+def lake_suite(folder: Path) -> Suite:
+    """Every labelled event of the lake that training leaves out; empty where there is none."""
+    rows = lake.labelled_events(folder)
+    keep = judged(rows)
+    kept = [row for row, wanted in zip(rows, keep, strict=True) if wanted]
+    labels = lake.read(folder, "labels")
+    drawn = set(labels.filter(pc.equal(labels["strategy"], AUDIT))["event_id"].to_pylist())
+    chosen = frozenset(row.event.event_id for row in kept) - drawn
+    return suite_of(kept, chosen, left_out=int(held_out(rows).sum()) - len(kept))
+
+
+def dataset_suite(names: Sequence[str], settings: Settings) -> Suite:
+    """The rows of catalogue sets or `.jsonl` files (a line an event with `label`)."""
+    return suite_of(read_datasets(names, settings))

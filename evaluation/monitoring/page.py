@@ -1,0 +1,138 @@
+"""The monitoring report as one small page that needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+STYLE = """
+:root{color-scheme:light dark;--line:#d9dce1;--soft:#f5f6f8;--good:#0b6e4f;--bad:#b3261e}
+@media(prefers-color-scheme:dark){:root{--line:#3c4043;--soft:#26282c;--good:#5bc49b;--bad:#ff8a80}}
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem}
+h1{font-size:1.3rem;margin:.2rem 0}h2{font-size:1rem;margin:1.6rem 0 .4rem}
+p.window{margin:0;opacity:.75}
+ul.alarms{border-left:4px solid var(--bad);background:var(--soft);padding:.6rem 1rem .6rem 2rem}
+p.calm{border-left:4px solid var(--good);background:var(--soft);padding:.6rem 1rem}
+dl{display:flex;flex-wrap:wrap;gap:.6rem 2.2rem;margin:.8rem 0}dt{opacity:.75;font-size:.85rem}
+dd{margin:0;font-size:1.5rem;font-variant-numeric:tabular-nums}dd small{font-size:.8rem;opacity:.75}
+div.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+th,td{text-align:right;padding:.3rem .9rem .3rem 0;border-bottom:1px solid var(--line)}
+th{font-weight:600;white-space:nowrap}th:first-child,td:first-child{text-align:left}
+"""
+
+
+class Markup(str):
+    """Text that is HTML already; everything else is escaped."""
+
+    __slots__ = ()
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """HTML of `evaluation.monitoring.monitor.observe`'s report."""
+    window, live = report["window"], report["traffic"]
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8>",
+        "<meta name=viewport content='width=device-width,initial-scale=1'>",
+        f"<title>Weir: last {window['hours']:g} h</title><style>{STYLE}</style>",
+        f"<h1>What Weir decided in the last {window['hours']:g} h</h1>",
+        f"<p class=window>{escape(_time(window['start']))} to {escape(_time(window['end']))} UTC",
+        _alarms(report["alarms"]),
+        _figures(report),
+        "<h2>Arms</h2>", _arms(live["arms"], report["errors"]),
+        "<h2>Actions</h2>", _table(("action", "decisions", "share"), _actions(live)),
+        "<h2>Quality on audit labels</h2>", _quality(report["quality"]),
+        "<h2>Drift</h2>", _drift(report["drift"]),
+    ]  # fmt: skip
+    if report["gaps"]:
+        parts += ["<h2>Not enough evidence</h2>", _list(report["gaps"], "gaps")]
+    return "\n".join(parts) + "\n"
+
+
+def _alarms(alarms: Sequence[str]) -> str:
+    return _list(alarms, "alarms") if alarms else "<p class=calm>No alarm."
+
+
+def _figures(report: Mapping[str, Any]) -> str:
+    live, errors = report["traffic"], report["errors"] or {}
+    figures = [
+        ("decisions", f"{live['decisions']:,}"),
+        ("positive", _share(live["positive_rate"])),
+        ("failed requests", _share(errors.get("share"))),
+        ("shadow disagrees", _share(live["disagreement"])),
+    ]
+    return "<dl>" + "".join(f"<div><dt>{n}<dd>{v}</div>" for n, v in figures) + "</dl>"
+
+
+def _arms(arms: Mapping[str, Any], errors: Mapping[str, Any] | None) -> str:
+    seen = (errors or {}).get("arms", {})
+    rows = [
+        (
+            name, f"{arm['decisions']:,}", _share(arm["positive_rate"]),
+            *(f"{value:.1f}" for value in arm["latency_ms"].values()),
+            str(seen[name]["errors"]) if name in seen else "–",
+            ", ".join(arm["model_versions"]),
+        )
+        for name, arm in arms.items()
+    ]  # fmt: skip
+    heads = ("arm", "decisions", "positive", "p50 ms", "p95 ms", "p99 ms", "failed", "model")
+    return _table(heads, rows)
+
+
+def _actions(live: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    total = max(live["decisions"], 1)
+    return [(name, f"{n:,}", f"{n / total:.1%}") for name, n in live["actions"].items()]
+
+
+def _quality(quality: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            version, str(found["audit_labels"]),
+            *(_share(found[name]) for name in ("precision", "recall", "false_positive_rate")),
+        )
+        for version, found in quality["versions"].items()
+    ]  # fmt: skip
+    return _table(("model", "audit labels", "precision", "recall", "false positives"), rows)
+
+
+def _drift(drift: Mapping[str, Any] | None) -> str:
+    if drift is None or drift["drifted_share"] is None:
+        return "<p>Too few days to compare."
+    rows = [
+        (name, f"{distance:.3f}", "drifted" if name in drift["drifted_columns"] else "")
+        for name, distance in sorted(drift["columns"].items(), key=lambda item: -item[1])
+    ]
+    return (
+        f"<p>{escape(drift['day'])} against {len(drift['reference_days'])} days before: "
+        f"{len(drift['drifted_columns'])} of {len(rows)} columns drifted."
+        + _table(("column", "distance", ""), rows)
+    )
+
+
+def _share(estimate: Mapping[str, Any] | None) -> Markup:
+    if estimate is None:
+        return Markup("–")
+    if estimate["value"] is None:
+        return Markup(f"– <small>({estimate['of']} cases)</small>")
+    interval = f"{estimate['low']:.1%} to {estimate['high']:.1%}"
+    return Markup(f"{estimate['value']:.1%} <small>({interval})</small>")
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "<p>Nothing yet."
+    head = "".join(f"<th>{escape(name)}" for name in heads)
+    body = "".join("<tr>" + "".join(f"<td>{_cell(cell)}" for cell in row) for row in rows)
+    return f"<div class=scroll><table><tr>{head}{body}</table></div>"
+
+
+def _cell(text: str) -> str:
+    return text if isinstance(text, Markup) else escape(text)
+
+
+def _list(sentences: Sequence[str], name: str) -> str:
+    return f"<ul class={name}>" + "".join(f"<li>{escape(text)}" for text in sentences) + "</ul>"
+
+
+def _time(stamp: str) -> str:
+    return stamp.replace("T", " ")[:16]

@@ -1,0 +1,72 @@
+"""The embedded online store: LMDB, memory-mapped; many readers, one writer, across processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import lmdb
+
+from data_contracts.errors import ConfigurationError
+from pipelines.feature_store.base import FeatureRow, FeatureView, check_row, pack, unpack
+
+GIBIBYTE = 1 << 30
+
+
+class LmdbStore:
+    """An `OnlineStore` in `folder`. Use it in a `with` statement, opened once a process.
+
+    `clock` gives the aware time that time to live is counted from. `map_bytes` bounds the size
+    (address space, not disk); a store that is full raises ConfigurationError.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        view: FeatureView,
+        clock: Callable[[], datetime],
+        map_bytes: int = GIBIBYTE,
+    ) -> None:
+        self.folder = folder
+        self.view = view
+        self.clock = clock
+        self.map_bytes = map_bytes
+        self._environment: lmdb.Environment | None = None
+
+    def __enter__(self) -> LmdbStore:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._environment = lmdb.open(str(self.folder), map_size=self.map_bytes, max_readers=256)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened().close()
+        self._environment = None
+
+    def get(self, entity: str) -> FeatureRow | None:
+        with self._opened().begin() as transaction:
+            packed = transaction.get(self.view.key(entity))
+        if packed is None:
+            return None
+        row = unpack(packed)
+        expired = self.clock() - row.event_time > self.view.time_to_live
+        return None if expired else row
+
+    def put(self, entity: str, values: Sequence[float], event_time: datetime) -> bool:
+        check_row(self.view, values, event_time, self.clock())
+        row, key = FeatureRow(tuple(values), event_time), self.view.key(entity)
+        try:
+            with self._opened().begin(write=True) as transaction:
+                known = transaction.get(key)
+                if known is not None and unpack(known).event_time > event_time:
+                    return False
+                return bool(transaction.put(key, pack(row)))
+        except lmdb.MapFullError:
+            raise ConfigurationError(
+                f"feature store {self.folder} is full at {self.map_bytes} bytes; raise map_bytes"
+            ) from None
+
+    def _opened(self) -> lmdb.Environment:
+        if self._environment is None:
+            raise RuntimeError(f"feature store {self.folder} is not open; use `with LmdbStore(…)`")
+        return self._environment

@@ -1,0 +1,73 @@
+"""One canonical form of a text: without markup, invisible characters and look-alike letters.
+
+Unicode Standard Annex 15 (NFKC) and Unicode Technical Standard 39 (confusables, a subset).
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+MAX_CHARACTERS = 20_000
+CANONICAL_CHARACTERS = 6_000
+
+TAG = re.compile(r"<[a-zA-Z/!][^>]{0,2000}>")
+_HIDDEN_MARKUP = re.compile(r"<(style|script)\b.*?</\1\s*>|<!--.*?-->", re.S | re.I)
+_BLANKS = re.compile(r"[ \t\r\f\v\xa0\u2000-\u200a\u3000]+")
+_LINES = re.compile(r"\s*\n\s*")
+INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
+)
+_LATIN = re.compile(r"[A-Za-z]")
+
+# Cyrillic, Greek and Armenian letters by the Latin letter that they look like.
+_LOOKALIKES = {
+    "a": "аα", "b": "ЬƄ", "c": "сϲ", "d": "ԁ", "e": "еєҽ", "g": "ɡ", "h": "һ", "i": "іι", "j": "јϳ",
+    "k": "κк", "l": "ӏⅼ", "m": "м", "n": "ոη", "o": "оοօ", "p": "рρ", "q": "ԛ", "r": "г", "s": "ѕ",
+    "t": "тτ", "u": "υս", "v": "νѵ", "w": "ԝѡω", "x": "хχ", "y": "уγ", "z": "ᴢ",
+    "A": "АΑ", "B": "ВΒ", "C": "СϹ", "E": "ЕΕ", "H": "НΗ", "I": "ІΙӀ", "J": "Ј", "K": "КΚ",
+    "M": "МΜ", "N": "Ν", "O": "ОΟ", "P": "РΡ", "S": "Ѕ", "T": "ТΤ", "V": "Ѵ", "W": "Ԝ",
+    "X": "ХΧ", "Y": "ҮΥУ", "Z": "Ζ",
+}  # fmt: skip
+_TO_LATIN = str.maketrans(
+    {lookalike: latin for latin, row in _LOOKALIKES.items() for lookalike in row}
+)
+LOOKALIKE = re.compile("[" + "".join(chr(code) for code in _TO_LATIN) + "]")
+
+
+def strip_markup(text: str) -> str:
+    """The text that a reader sees: tags, styles and comments removed, entities resolved.
+
+    >>> strip_markup("<b>Win</b> &pound;100")
+    ' Win £100'
+    """
+    text = text[:MAX_CHARACTERS]
+    if "<" in text and TAG.search(text):
+        text = TAG.sub(" ", _HIDDEN_MARKUP.sub(" ", text))
+    if "&" in text:
+        text = html.unescape(text)
+    return _BLANKS.sub(" ", text)
+
+
+def fold(text: str) -> str:
+    """NFKC without invisible characters; look-alike letters as Latin ones in Latin texts.
+
+    A text with more look-alikes than Latin letters is left in its script: it is Russian or Greek.
+
+    >>> fold("fr\\u0435\\u200be")
+    'free'
+    """
+    if text.isascii():
+        return text
+    text = INVISIBLE.sub("", text)
+    lookalikes = len(LOOKALIKE.findall(text))
+    if lookalikes and len(_LATIN.findall(text)) >= lookalikes:
+        text = text.translate(_TO_LATIN)  # first: NFKC makes other letters of some of them
+    return unicodedata.normalize("NFKC", text)
+
+
+def readable(text: str) -> str:
+    """Markup stripped, folded, blanks and lines single, cut at CANONICAL_CHARACTERS."""
+    plain = fold(strip_markup(text))
+    return _LINES.sub("\n", _BLANKS.sub(" ", plain)).strip()[:CANONICAL_CHARACTERS]

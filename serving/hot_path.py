@@ -1,0 +1,318 @@
+"""The inference routes as a raw ASGI application in front of KServe's own.
+
+It answers `POST /v1/models/{name}:predict` and `POST /v2/models/{name}/infer` itself (about a
+tenth of the cost of KServe's routes, and every wrong request gets its 4xx), bounds every body,
+and leaves health, readiness, metadata and metrics to KServe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import time
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol
+from uuid import uuid4
+
+import orjson
+
+from data_contracts.config import Serving
+from data_contracts.verdicts import Arm, Verdict
+from serving import metrics
+from serving.cascade import Decision
+from serving.requests import OUTPUT_DATATYPES, BadRequest, InferRequest, parse_infer, parse_predict
+from serving.verdict_service import Origin, VerdictService
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BODY_SECONDS = 10.0  # a slower client gets 408
+DISCARDED_BODIES = 32  # of a body that is too long, this many times the limit is read and dropped
+_ROUTE = re.compile(
+    r"^/(?:(?P<protocol>v1)/models/(?P<v1>[^/]+):predict"
+    r"|v2/models/(?P<v2>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer)$"
+)
+_MIRROR = re.compile(rb"-shadow(:\d+)?$")  # what Envoy appends to the Host of a mirrored request
+_ARMS: dict[bytes, Arm] = {b"stable": "stable", b"baseline": "baseline", b"canary": "canary"}
+_OUTPUTS: dict[str, Callable[[Verdict], float | str]] = {
+    "score": lambda verdict: verdict.score,
+    "action": lambda verdict: verdict.action,
+    "verdict": lambda verdict: orjson.dumps(verdict).decode(),
+}
+
+
+class Readiness(Protocol):
+    """Whether this server has a model of that name, and whether it answers."""
+
+    def has(self, model_name: str) -> bool: ...
+
+    def is_ready(self, model_name: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: HTTPStatus
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class _ClientLeftError(Exception):
+    """The client left before its request was complete."""
+
+
+class HotPath:
+    """ASGI application: the inference routes, then `fallback` for everything else."""
+
+    def __init__(
+        self,
+        service: VerdictService,
+        readiness: Readiness,
+        fallback: Application,
+        settings: Serving,
+        new_id: Callable[[], str] = lambda: str(uuid4()),
+        body_seconds: float = BODY_SECONDS,
+    ):
+        self._service = service
+        self._readiness = readiness
+        self._fallback = fallback
+        self._settings = settings
+        self._new_id = new_id
+        self._body_seconds = body_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = _ROUTE.match(scope["path"]) if scope["type"] == "http" else None
+        if route is None:
+            await self._pass_on(scope, receive, send)
+            return
+        protocol = route["protocol"] or "v2"
+        with metrics.IN_FLIGHT.track_inprogress():
+            try:
+                answer = await self._answer(scope, receive, route)
+            except _ClientLeftError:
+                metrics.REQUESTS.labels(protocol, "disconnected").inc()
+                return
+            metrics.REQUESTS.labels(protocol, str(answer.status.value)).inc()
+            await _send(send, answer)
+
+    async def _answer(self, scope: Scope, receive: Receive, route: re.Match[str]) -> _Answer:
+        try:
+            self._check_route(scope["method"], route)
+            headers = dict(scope["headers"])
+            _check_content(headers)
+            origin = _origin(headers)
+            body = await self._body(receive, headers)
+            return await self._decide(body, origin, is_v1=route["protocol"] is not None)
+        except BadRequest as problem:
+            return _problem(problem.status, str(problem))
+        except _ClientLeftError:
+            raise
+        except Exception as error:  # the last line of defence: an answer, and no user text logged
+            _report(error)
+            return _problem(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                f"the model failed ({type(error).__name__}); the server's log says where",
+            )
+
+    async def _decide(self, body: bytes, origin: Origin, *, is_v1: bool) -> _Answer:
+        began = time.perf_counter()
+        maximum = self._settings.maximum_batch
+        request = (
+            InferRequest(parse_predict(body, maximum)) if is_v1 else parse_infer(body, maximum)
+        )
+        decision = await self._service.decide(request.events, origin, len(body))
+        content = _v1_answer(decision) if is_v1 else self._v2_answer(request, decision)
+        encoded = orjson.dumps(content)
+        metrics.SECONDS.labels(origin.arm).observe(time.perf_counter() - began)
+        version = self._service.cascade.model_version
+        headers = (
+            (b"x-weir-model-version", version.encode()),
+            (b"x-weir-arm", origin.arm.encode()),
+        )
+        return _Answer(HTTPStatus.OK, encoded, headers)
+
+    def _v2_answer(self, request: InferRequest, decision: Decision) -> dict[str, Any]:
+        return {
+            "model_name": self._settings.model_name,
+            "model_version": self._service.cascade.model_version,
+            "id": request.request_id or self._new_id(),
+            "outputs": [
+                {
+                    "name": name,
+                    "shape": [len(decision.verdicts)],
+                    "datatype": OUTPUT_DATATYPES[name],
+                    "data": [_OUTPUTS[name](verdict) for verdict in decision.verdicts],
+                }
+                for name in request.outputs
+            ],
+        }
+
+    def _check_route(self, method: str, route: re.Match[str]) -> None:
+        if method != "POST":
+            raise BadRequest(
+                f"{method} is not for this route; use POST", HTTPStatus.METHOD_NOT_ALLOWED
+            )
+        model = route["v1"] or route["v2"]
+        if not self._readiness.has(model):
+            raise BadRequest(
+                f"model {model[:64]!r} is not served here; ask for {self._settings.model_name!r}",
+                HTTPStatus.NOT_FOUND,
+            )
+        if not self._readiness.is_ready(model):
+            raise BadRequest(
+                f"model {model!r} is not ready; ask /v2/models/{model}/ready and try again",
+                HTTPStatus.SERVICE_UNAVAILABLE,
+            )
+        version = self._service.cascade.model_version
+        if route["version"] not in (None, version):
+            raise BadRequest(
+                f"version {route['version'][:64]!r} is not served here; ask for {version!r}",
+                HTTPStatus.NOT_FOUND,
+            )
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """To KServe, with a body that is bounded and complete where there may be one."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self._fallback(scope, receive, send)
+            return
+        try:
+            body = await self._body(receive, dict(scope["headers"]))
+        except BadRequest as problem:
+            await _send(send, _problem(problem.status, str(problem)))
+        except _ClientLeftError:
+            return
+        else:
+            await self._fallback(scope, _replayed(body, receive), send)
+
+    async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
+        """The whole body, never more of it in memory than `serving.maximum_body_bytes`."""
+        maximum = self._settings.maximum_body_bytes
+        declared = headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > maximum and b"expect" in headers:
+            raise _too_long(maximum)
+        body = bytearray()
+        size = 0
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                async for chunk in _chunks(receive):
+                    size += len(chunk)
+                    if size <= maximum:
+                        body += chunk
+                    if size > maximum * DISCARDED_BODIES:
+                        break
+        except TimeoutError:
+            raise BadRequest(
+                f"the body did not arrive within {self._body_seconds:g} seconds; send it faster",
+                HTTPStatus.REQUEST_TIMEOUT,
+            ) from None
+        if size > maximum:
+            raise _too_long(maximum)
+        return bytes(body)
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientLeftError
+        more = message.get("more_body", False)
+        yield message.get("body", b"")
+
+
+def _check_content(headers: dict[bytes, bytes]) -> None:
+    kind = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if kind != b"application/json":
+        shown = kind[:40].decode("ascii", "replace")
+        raise BadRequest(
+            f"Content-Type is {shown!r}; send JSON with Content-Type: application/json",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        )
+    if encoding != b"identity" or b"inference-header-content-length" in headers:
+        raise BadRequest(
+            "compressed and binary bodies are not taken; send plain JSON",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        )
+
+
+def _origin(headers: dict[bytes, bytes]) -> Origin:
+    """The arm: Envoy marks a mirrored request's Host, and the weighted cluster's arm in a header.
+
+    >>> _origin({b"host": b"127.0.0.1-shadow:8600"})
+    Origin(arm='shadow', mirrored=True)
+    >>> _origin({b"host": b"127.0.0.1:8600", b"x-weir-arm": b"canary"})
+    Origin(arm='canary', mirrored=False)
+    """
+    if _MIRROR.search(headers.get(b"host", b"")):
+        return Origin("shadow", mirrored=True)
+    arm = headers.get(b"x-weir-arm", b"stable")
+    if arm not in _ARMS:
+        shown = arm[:40].decode("ascii", "replace")
+        known = ", ".join(_ARMS.values())
+        raise BadRequest(f"x-weir-arm is {shown!r}; send one of {known}, or leave it out")
+    return Origin(_ARMS[arm])
+
+
+def _v1_answer(decision: Decision) -> dict[str, Any]:
+    return {"predictions": [_prediction(verdict) for verdict in decision.verdicts]}
+
+
+def _prediction(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "event_id": verdict.event_id,
+        "score": verdict.score,
+        "action": verdict.action,
+        "verdict": verdict,
+    }
+
+
+def _too_long(maximum: int) -> BadRequest:
+    return BadRequest(
+        f"the body is longer than {maximum} bytes (serving.maximum_body_bytes); "
+        "send fewer events a request, and large media by path",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    )
+
+
+def _problem(status: HTTPStatus, message: str) -> _Answer:
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if status in (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT):
+        headers = ((b"connection", b"close"),)  # the rest of the body is not waited for
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = ((b"allow", b"POST"),)
+    return _Answer(status, orjson.dumps({"error": message}), headers)
+
+
+async def _send(send: Send, answer: _Answer) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(answer.body)).encode()),
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status.value, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A body that was read already, then whatever the connection says next."""
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def replay() -> Message:
+        return next(messages, None) or await receive()
+
+    return replay
+
+
+def _report(error: Exception) -> None:
+    """Where it failed; not the message, which may quote user text."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    print(
+        f"serving: a request failed: {type(error).__name__}\n{where}", file=sys.stderr, flush=True
+    )

@@ -1,0 +1,305 @@
+"""The process that acts: it makes the target what the store says, phase after phase.
+
+Every step starts from the store and the target alone, so a controller that died anywhere is
+replaced by one that knows nothing else. Traffic is never bolder than the store: what raises a
+model's exposure is written first and done then, what lowers it is done first and written then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from data_contracts.config import Rollout as RolloutSettings
+from data_contracts.errors import BadInput
+from serving.rollout.analysis import Analysis, Bounds, Pairs, Sample, judge
+from serving.rollout.leadership import Leadership, LostLeadershipError
+from serving.rollout.phases import (
+    TERMINAL,
+    Deadlines,
+    Phase,
+    Rollout,
+    Stable,
+    Transition,
+    next_phase,
+)
+from serving.rollout.plan import Plan, plan
+from serving.rollout.store import Clock, RolloutStore, utc_now
+from serving.rollout.targets.base import Counters, Deployment, TrafficTarget
+
+RAISING: tuple[Phase, ...] = ("shadow", "canary", "full")
+HANGING_SECONDS = 30.0  # without readiness, of a server that has been ready
+RESTART_PAUSE_SECONDS = 5.0
+ADOPTION_PAUSE_SECONDS = 30.0
+TIDY_SECONDS = 60.0
+IDLE_FACTOR = 4.0  # nobody waits on a controller without a rollout
+MAXIMUM_RESTARTS = 1
+
+
+class Evidence(Protocol):
+    """What was seen since a phase was applied: see `evidence.PhaseEvidence`."""
+
+    @property
+    def since(self) -> datetime: ...
+    def live(self) -> tuple[Sample, Sample]: ...
+    def mirrored(self, copies: Counters) -> tuple[Sample, Sample, Pairs]: ...
+
+
+OpenEvidence = Callable[[datetime, str], Evidence]
+
+
+class Approval(Protocol):
+    """Whether a version may meet traffic, and why not."""
+
+    @property
+    def approved(self) -> bool: ...
+    @property
+    def reason(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What the controller asks of the model registry. Each may raise WeirError: asked again."""
+
+    approval: Callable[[str], Approval]
+    make_champion: Callable[[str], None]
+    drop_challenger: Callable[[str], None]
+    champion: Callable[[], Deployment | None]
+
+
+class Controller:
+    """Reconciles one target with one store, as long as it leads.
+
+    `evidence` opens what was seen since a time, of a version; `start_seconds` is how long a
+    model server may take to become ready; `say` gets a line for people.
+    """
+
+    def __init__(
+        self,
+        target: TrafficTarget,
+        store: RolloutStore,
+        leadership: Leadership,
+        registry: Registry,
+        evidence: OpenEvidence,
+        settings: RolloutSettings,
+        *,
+        slots: tuple[str, ...],
+        start_seconds: float,
+        clock: Clock = utc_now,
+        say: Callable[[str], None] = print,
+        tidy: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._target = target
+        self._store = store
+        self._leadership = leadership
+        self._registry = registry
+        self._open_evidence = evidence
+        self._settings = settings
+        self._slots = slots
+        self._deadlines = Deadlines(start_seconds, settings.progress_deadline_seconds)
+        self._clock = clock
+        self._say = say
+        self._tidy = tidy
+        self._evidence: Evidence | None = None
+        self._unready_since: dict[str, datetime | None] = {}  # of servers that have been ready
+        self._restarted: dict[str, datetime] = {}
+        self._asked_registry: datetime | None = None
+        self._tidied: datetime | None = None
+        self._last_problem = ""
+
+    def run(self, stopping: Callable[[], bool], sleep: Callable[[float], object]) -> None:
+        """Step until `stopping`; a problem is said once and tried again at the next step."""
+        while not stopping():
+            idle = True
+            try:
+                if self._leadership.claim():
+                    idle = not self.step()
+                    self._last_problem = ""
+                else:
+                    self._complain("another controller leads; waiting to take over")
+            except LostLeadershipError:
+                raise
+            except Exception as error:
+                self._complain(f"{type(error).__name__}: {error}; trying again")
+            sleep(self._settings.poll_seconds * (IDLE_FACTOR if idle else 1))
+
+    def step(self) -> bool:
+        """Look, act, decide: once. True while a rollout is under way."""
+        self._tidy_now_and_then()
+        rollout, stable = self._store.active(), self._store.stable()
+        if rollout is None:
+            wanted = plan(None, stable or self._adopt_champion())
+            self._revive(wanted, None)
+            self._converge(wanted, None)
+            return False
+        self._step_rollout(rollout, stable)
+        return True
+
+    def _step_rollout(self, rollout: Rollout, stable: Stable | None) -> None:
+        """Evidence is read before servers are looked at: a death is seen before its errors are."""
+        analysis = self._analyse(rollout)
+        wanted = plan(rollout, stable)
+        broken = self._revive(wanted, rollout)
+        current = self._store.active() or rollout
+        if current.applied_at is None:
+            analysis = None
+        if self._converge(wanted, rollout.canary_slot) and current.applied_at is None:
+            counted = self._target.counters(rollout.canary_slot)
+            current = self._store.applied(current, counted, self._leadership.fence)
+        to = next_phase(current, analysis, self._clock(), self._deadlines, broken)
+        if to is not None:
+            self._move(current, stable, to, analysis)
+
+    def _move(
+        self, rollout: Rollout, stable: Stable | None, to: Transition, analysis: Analysis | None
+    ) -> None:
+        """Lower first, then write; write first, then raise (the next step converges)."""
+        to = self._consented(rollout, to)
+        following = plan(replace(rollout, phase=to.phase, step=to.step), stable)
+        active = to.phase not in TERMINAL
+        if active and following.lowers(self._target.traffic(), rollout.canary_slot):
+            self._target.set_traffic(following.traffic)
+        moved = self._store.advance(rollout, to, analysis, self._leadership.fence)
+        self._evidence = None
+        self._say(f"version {rollout.version}: {rollout.label} → {moved.label} ({to.reason})")
+
+    def _consented(self, rollout: Rollout, to: Transition) -> Transition:
+        """What the registry has to say, and to be told, before a phase may begin or end."""
+        if to.phase in RAISING:
+            approval = self._registry.approval(rollout.version)
+            if not approval.approved:
+                reason = f"approval is missing: {approval.reason}"
+                return Transition("rolling_back", rollout.step, reason)
+        if to.phase == "done":
+            try:
+                self._registry.make_champion(rollout.version)
+            except BadInput as error:
+                return Transition("rolling_back", rollout.step, str(error))
+        if to.phase in ("rolled_back", "aborted"):
+            self._registry.drop_challenger(rollout.version)
+        return to
+
+    def _converge(self, wanted: Plan, canary_slot: str | None) -> bool:
+        """Bring the target closer to the plan; True when it is there."""
+        deployed = self._target.deployed()
+        for slot, model in wanted.slots.items():
+            if deployed.get(slot) != model:
+                self._unready_since.pop(slot, None)
+                self._target.deploy(slot, model.model_uri, model.version)
+        ready = [slot for slot in wanted.slots if self._is_ready(slot)]
+        in_force = self._target.traffic()
+        lowers = canary_slot is not None and wanted.lowers(in_force, canary_slot)
+        if len(ready) < len(wanted.slots) and not lowers:
+            return False
+        self._target.set_traffic(wanted.traffic)
+        for slot in self._target.deployed():
+            if slot not in wanted.slots:
+                self._target.remove(slot)
+                self._unready_since.pop(slot, None)
+        return len(ready) == len(wanted.slots)
+
+    def _is_ready(self, slot: str) -> bool:
+        ready = self._target.ready(slot)
+        if ready:
+            self._unready_since[slot] = None
+        elif slot in self._unready_since and self._unready_since[slot] is None:
+            self._unready_since[slot] = self._clock()
+        return ready
+
+    def _revive(self, wanted: Plan, rollout: Rollout | None) -> str | None:
+        """Restart servers that died or hang; why the rollout cannot go on, if it cannot."""
+        deployed = self._target.deployed()
+        for slot, model in wanted.slots.items():
+            if deployed.get(slot) != model or not self._is_lost(slot):
+                continue
+            if rollout is not None and slot == rollout.canary_slot:
+                if rollout.restarts >= MAXIMUM_RESTARTS:
+                    return self._obituary(slot, model)
+                self._restart(slot, model)
+                self._store.unapplied(
+                    rollout, self._leadership.fence, restarts=rollout.restarts + 1
+                )
+            elif self._may_restart(slot):
+                self._restart(slot, model)
+                if rollout is not None and slot == rollout.baseline_slot:
+                    self._store.unapplied(
+                        rollout, self._leadership.fence, restarts=rollout.restarts
+                    )
+        return None
+
+    def _is_lost(self, slot: str) -> bool:
+        if not self._target.alive(slot):
+            return True
+        since = self._unready_since.get(slot)
+        long_ago = self._clock() - timedelta(seconds=HANGING_SECONDS)
+        return since is not None and since < long_ago and not self._target.ready(slot)
+
+    def _may_restart(self, slot: str) -> bool:
+        last = self._restarted.get(slot)
+        return last is None or self._clock() - last > timedelta(seconds=RESTART_PAUSE_SECONDS)
+
+    def _restart(self, slot: str, model: Deployment) -> None:
+        self._say(f"model server of version {model.version} in slot {slot} is gone: restarting it")
+        self._unready_since.pop(slot, None)
+        self._restarted[slot] = self._clock()
+        self._target.restart(slot)
+        self._evidence = None
+
+    def _obituary(self, slot: str, model: Deployment) -> str:
+        words = self._target.last_words(slot)
+        lines = f"; its log ends: {words}" if words else ""
+        return f"the model server of version {model.version} died again after a restart{lines}"
+
+    def _analyse(self, rollout: Rollout) -> Analysis | None:
+        if rollout.applied_at is None or rollout.phase in ("pending", "rolling_back"):
+            return None
+        evidence = self._evidence_since(rollout.applied_at, rollout.version)
+        step = rollout.current_step
+        if step is None:
+            seen = evidence.live()[0]
+            return Analysis("not_judged", "", seen.requests, seen.errors)
+        bounds = Bounds(
+            minimum_requests=step.minimum_requests,
+            maximum_error_rate_increase=self._settings.maximum_error_rate_increase,
+            maximum_latency_ratio=self._settings.maximum_latency_ratio,
+            maximum_disagreement=self._settings.maximum_disagreement,
+            confidence=self._settings.confidence,
+        )
+        if step.phase == "canary":
+            return judge(*evidence.live(), None, bounds)
+        counters = self._target.counters(rollout.canary_slot)
+        canary, reference, pairs = evidence.mirrored(counters.since(self._store.counted(rollout)))
+        return judge(canary, reference, pairs, bounds)
+
+    def _evidence_since(self, since: datetime, version: str) -> Evidence:
+        if self._evidence is None or self._evidence.since != since:
+            self._evidence = self._open_evidence(since, version)
+        return self._evidence
+
+    def _adopt_champion(self) -> Stable | None:
+        """A store that knows no stable model asks the registry now and then."""
+        now = self._clock()
+        pause = timedelta(seconds=ADOPTION_PAUSE_SECONDS)
+        if self._asked_registry is not None and now - self._asked_registry < pause:
+            return None
+        self._asked_registry = now
+        champion = self._registry.champion()
+        if champion is None:
+            return None
+        stable = Stable(self._slots[0], champion)
+        self._store.set_stable(stable, self._leadership.fence)
+        self._say(f"version {champion.version}, the registry's champion, is stable")
+        return stable
+
+    def _tidy_now_and_then(self) -> None:
+        now = self._clock()
+        if self._tidied is None or now - self._tidied > timedelta(seconds=TIDY_SECONDS):
+            self._tidied = now
+            self._tidy()
+
+    def _complain(self, problem: str) -> None:
+        if problem != self._last_problem:
+            self._last_problem = problem
+            self._say(problem)

@@ -1,0 +1,163 @@
+"""The verb `serve`: one model server on one port, from the first check to the last record."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import uvicorn
+
+from data_contracts.config import Settings
+from data_contracts.errors import BadInput, MissingPart
+from data_contracts.secrets import ACCOUNT_KEY, secret
+from serving.artefact import load_cascade
+from serving.cascade import Cascade
+from serving.decision_log import DecisionLog
+from serving.hot_path import Application, HotPath
+from serving.verdict_service import VerdictService
+
+GRACE_SECONDS = 10  # for requests in flight when the server is asked to stop
+KEEP_ALIVE_SECONDS = 75  # longer than a proxy keeps an idle connection
+_SLOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+def serve(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """Take the port, load the model, answer until SIGTERM, write every record, return counts."""
+    if not _SLOT.fullmatch(arguments.slot):
+        raise BadInput(
+            f"--slot {arguments.slot!r}: use letters, digits, - and _, at most 63; it names files"
+        )
+    listener = take_port(settings.serving.host, arguments.port)
+    with listener:
+        cascade = load_cascade(arguments.model, settings, arguments.version)
+        return serve_cascade(cascade, listener, arguments.slot, settings)
+
+
+def serve_cascade(
+    cascade: Cascade, listener: socket.socket, slot: str, settings: Settings
+) -> dict[str, Any]:
+    """Answer on `listener` until SIGTERM or SIGINT; then finish what has begun."""
+    from serving.predictor import kserve_application  # seconds of imports, after quick checks
+
+    host, port = listener.getsockname()[:2]
+    decision_log = DecisionLog(settings.home / "decisions", slot)
+    service = VerdictService(
+        cascade, decision_log, settings.serving.inference_threads, _account_hash(settings)
+    )
+    application, models = kserve_application(settings.serving.model_name, port)
+    front = HotPath(service, models, application, settings.serving)
+    decision_log.start()
+    try:
+        listen(listener)
+        _run(front, listener, f"http://{host}:{port} serves {settings.serving.model_name} "
+             f"version {cascade.model_version} in slot {slot}")  # fmt: skip
+    finally:
+        service.close()
+        decision_log.close()
+    return {
+        "model_version": cascade.model_version,
+        "slot": slot,
+        "decisions": decision_log.written,
+        "decisions_lost": decision_log.lost,
+    }
+
+
+def take_port(host: str, port: int) -> socket.socket:
+    """A socket bound to the address, not yet listening. Raises BadInput that says what to mend.
+
+    Bound before the model is loaded, so that a busy port is known at once; a client is refused
+    until `listen`, so that nobody waits on a server that is not ready.
+    """
+    if not 0 <= port <= 65_535:
+        raise BadInput(f"--port {port} is out of range; give 1 to 65535, or 0 for a free one")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, OverflowError) as error:
+        raise BadInput(f"serving.host {host!r} with port {port}: {error}; mend either") from None
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise _port_problem(error, host, port) from None
+    return listener
+
+
+def listen(listener: socket.socket) -> None:
+    """Start to accept connections. Raises BadInput where another server was faster."""
+    try:
+        listener.listen(1024)
+    except OSError as error:
+        host, port = listener.getsockname()[:2]
+        raise _port_problem(error, host, port) from None
+
+
+def _port_problem(error: OSError, host: str, port: int) -> BadInput:
+    setting = "--port (rollout slots: serving.first_slot_port, WEIR__SERVING__FIRST_SLOT_PORT)"
+    if error.errno == errno.EADDRINUSE:
+        return BadInput(
+            f"port {port} on {host} is in use; stop what listens there, or choose another {setting}"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return BadInput(f"serving.host {host!r} is no address of this machine; use 127.0.0.1")
+    return BadInput(f"port {port} on {host}: {error.strerror}; choose another {setting}")
+
+
+def _account_hash(settings: Settings) -> Callable[[str], str] | None:
+    """The keyed hash of accounts; None, said once, where there is no key."""
+    try:
+        key = secret(ACCOUNT_KEY, settings.home)
+    except MissingPart as missing:
+        print(f"serving: accounts are left out: {missing}", file=sys.stderr, flush=True)
+        return None
+    from pipelines.accounts import hash_account
+
+    return partial(hash_account, key=key)
+
+
+def _run(application: Application, listener: socket.socket, announcement: str) -> None:
+    """Serve until a signal; returns when requests in flight are answered."""
+    config = uvicorn.Config(
+        application,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    with _signals_end_quietly():
+        _AnnouncingServer(config, announcement).run(sockets=[listener])
+
+
+class _AnnouncingServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, announcement: str):
+        super().__init__(config)
+        self._announcement = announcement
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(f"serving: {self._announcement}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _signals_end_quietly() -> Iterator[None]:
+    """uvicorn raises the signal that stopped it once more; a clean stop ends with exit 0."""
+    before = {one: signal.signal(one, lambda *_: None) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -1,0 +1,219 @@
+"""What every traffic target does, whatever carries the traffic. A new one joins `TARGETS`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serving.rollout.targets.base import Deployment, Traffic, TrafficTarget
+from tests.stand_ins.data_plane import Laboratory, laboratory, wait_for
+from tests.stand_ins.memory_target import MemoryTarget
+
+OLD, NEW = Deployment("stand-in/good", "1"), Deployment("stand-in/disagrees", "2")
+BROKEN = Deployment("stand-in/never-ready", "3")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    with laboratory(tmp_path_factory.mktemp("home")) as lab:
+        lab.start_gateway()
+        yield lab
+
+
+@pytest.fixture
+def local(lab: Laboratory) -> Iterator[TrafficTarget]:
+    yield lab.target
+    lab.target.set_traffic(None)
+    lab.target.stop_servers()
+
+
+@pytest.fixture
+def memory() -> TrafficTarget:
+    return MemoryTarget()
+
+
+TARGETS = ["memory", pytest.param("local", marks=pytest.mark.services)]
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest) -> TrafficTarget:
+    chosen: TrafficTarget = request.getfixturevalue(request.param)
+    return chosen
+
+
+def deploy(target: TrafficTarget, **slots: Deployment) -> None:
+    for slot, model in slots.items():
+        target.deploy(slot, model.model_uri, model.version)
+    for slot in slots:
+        wait_for(lambda slot=slot: target.ready(slot), f"slot {slot} ready")  # type: ignore[misc]
+
+
+def test_a_deployed_model_becomes_ready_and_is_known_by_uri_and_version(
+    target: TrafficTarget,
+) -> None:
+    assert not target.ready("a")
+    deploy(target, a=OLD)
+    assert target.alive("a")
+    assert dict(target.deployed()) == {"a": OLD}
+
+
+def test_deploying_the_same_again_leaves_the_server_alone(target: TrafficTarget) -> None:
+    deploy(target, a=OLD)
+    target.deploy("a", OLD.model_uri, OLD.version)
+    assert target.ready("a")
+
+
+def test_another_model_takes_the_slot(target: TrafficTarget) -> None:
+    deploy(target, a=OLD)
+    deploy(target, a=NEW)
+    assert dict(target.deployed()) == {"a": NEW}
+
+
+def test_a_removed_slot_is_empty_and_removing_twice_is_nothing(target: TrafficTarget) -> None:
+    deploy(target, a=OLD)
+    target.remove("a")
+    target.remove("a")
+    assert not target.alive("a")
+    assert not target.deployed()
+
+
+def test_a_slot_that_answers_requests_cannot_be_removed(target: TrafficTarget) -> None:
+    deploy(target, a=OLD)
+    target.set_traffic(Traffic({"stable": "a"}))
+    with pytest.raises(ValueError, match="slot a answers requests"):
+        target.remove("a")
+
+
+def test_traffic_is_what_was_set_last_and_setting_it_twice_is_nothing(
+    target: TrafficTarget,
+) -> None:
+    deploy(target, a=OLD, b=NEW)
+    traffic = Traffic({"stable": "a", "canary": "b"}, {"stable": 75, "canary": 25})
+    for _ in range(2):
+        target.set_traffic(traffic)
+        assert target.traffic() == traffic
+    target.set_traffic(None)
+    assert target.traffic() is None
+
+
+def test_restarting_brings_the_same_model_back(target: TrafficTarget) -> None:
+    deploy(target, a=OLD)
+    target.restart("a")
+    wait_for(lambda: target.ready("a"), "slot a ready again")
+    assert dict(target.deployed()) == {"a": OLD}
+
+
+# what clients see: only where something carries traffic
+
+
+@pytest.fixture
+def ask(lab: Laboratory) -> Iterator[Callable[[int], Counter[str]]]:
+    with httpx.Client(trust_env=False, timeout=20) as client:
+
+        def versions(times: int) -> Counter[str]:
+            seen: Counter[str] = Counter()
+            for number in range(times):
+                event = {"event_id": f"e{number}", "text": "hello"}
+                answer = client.post(lab.url, json={"instances": [event]})
+                version = answer.headers.get("x-weir-model-version", "none")
+                seen[f"{answer.status_code} {version}"] += 1
+            return seen
+
+        yield versions
+
+
+Ask = Callable[[int], Counter[str]]
+services = pytest.mark.services
+
+
+@services
+def test_before_the_first_champion_clients_are_told_so(lab: Laboratory, ask: Ask) -> None:
+    assert ask(1) == {"503 none": 1}
+    assert "no champion deployed yet" in httpx.post(lab.url, json={}).json()["error"]
+
+
+@services
+def test_weights_are_kept(local: TrafficTarget, ask: Ask) -> None:
+    deploy(local, a=OLD, b=NEW)
+    local.set_traffic(Traffic({"stable": "a", "canary": "b"}, {"stable": 80, "canary": 20}))
+    seen = ask(300)
+    assert set(seen) == {"200 1", "200 2"}
+    assert 30 <= seen["200 2"] <= 95  # 60 expected; 30 and 95 are four standard deviations
+
+
+@services
+def test_a_mirror_gets_every_request_and_answers_none(local: TrafficTarget, ask: Ask) -> None:
+    deploy(local, a=OLD, b=NEW)
+    local.set_traffic(Traffic({"stable": "a"}, mirror="b"))
+    before = local.counters("b")
+    assert ask(50) == {"200 1": 50}
+    wait_for(lambda: local.counters("b").since(before).requests == 50, "50 copies")
+
+
+@services
+def test_a_dead_canary_or_stable_server_costs_no_request(
+    lab: Laboratory, local: TrafficTarget, ask: Ask
+) -> None:
+    deploy(local, a=OLD, b=NEW, c=OLD)
+    slots = {"stable": "a", "baseline": "c", "canary": "b"}
+    local.set_traffic(Traffic(slots, {"stable": 40, "baseline": 30, "canary": 30}))  # type: ignore[arg-type]
+    lab.kill_server("b")
+    assert ask(60) == {"200 1": 60}
+    lab.kill_server("a")
+    assert ask(60) == {"200 1": 60}
+
+
+@services
+def test_servers_outlive_the_process_that_started_them(
+    lab: Laboratory, local: TrafficTarget, tmp_path: Path
+) -> None:
+    deploy(local, a=OLD)
+    successor = Laboratory.target_of(lab.settings)
+    assert successor.ready("a")
+    assert dict(successor.deployed()) == {"a": OLD}
+
+
+@services
+def test_a_server_whose_record_was_never_written_is_ended_before_the_next_starts(
+    lab: Laboratory, local: TrafficTarget
+) -> None:
+    deploy(local, a=OLD)
+    (lab.home / "run" / "slot-a.json").unlink()
+    assert not local.alive("a")
+    deploy(local, a=NEW)
+    assert dict(local.deployed()) == {"a": NEW}
+
+
+@services
+def test_a_model_that_is_never_ready_is_alive_but_not_ready(local: TrafficTarget) -> None:
+    local.deploy("a", BROKEN.model_uri, BROKEN.version)
+    wait_for(lambda: local.alive("a"), "slot a alive")
+    assert not local.ready("a")
+
+
+@services
+def test_a_body_that_is_too_large_is_refused_with_the_limit(
+    lab: Laboratory, local: TrafficTarget
+) -> None:
+    deploy(local, a=OLD)
+    local.set_traffic(Traffic({"stable": "a"}))
+    limit = lab.settings.serving.maximum_body_bytes
+    answer = httpx.post(lab.url, content=b"x" * (limit + 1), trust_env=False)
+    assert answer.status_code == 413
+    assert f"larger than {limit} bytes" in answer.json()["error"]
+
+
+@services
+def test_a_client_cannot_choose_its_arm_or_pass_for_a_copy(
+    lab: Laboratory, local: TrafficTarget
+) -> None:
+    deploy(local, a=OLD)
+    local.set_traffic(Traffic({"stable": "a"}))
+    event = {"instances": [{"event_id": "e1", "text": "hello"}]}
+    headers = {"host": "gateway-shadow", "x-weir-arm": "canary"}
+    answer = httpx.post(lab.url, json=event, headers=headers, trust_env=False)
+    assert answer.headers["x-weir-arm"] == "stable"

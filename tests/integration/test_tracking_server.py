@@ -1,0 +1,504 @@
+"""A real MLflow server of Weir: rights, the approval recorder, promotion, artefacts, lineage."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from data_contracts.command_line import main
+from data_contracts.errors import BadInput, ConfigurationError, ServiceUnavailable, WeirError
+from data_contracts.secrets import MLFLOW_ADMIN_PASSWORD, secret
+from pipelines import audit_trail
+from tests.mlflow_server import TrackingServer, free_port, tracking_server
+from training import registry
+from training.__main__ import VERBS
+from training.gate_evidence import APPROVAL_TAG, APPROVED, ENSEMBLE_TAG
+from training.gate_reports import read_judgements
+from training.promotion import Promoted, Promotion
+from training.registry import Connection, ModelVersion
+from training.registry.artefact import ARTEFACT_TAG
+from training.registry.download import fetch
+from training.registry.versions import create_version
+from training.tracking_server import check_port
+
+pytestmark = pytest.mark.services
+ENSEMBLE = "e-1"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+    with tracking_server(tmp_path_factory.mktemp("weir")) as running:
+        yield running
+
+
+@pytest.fixture
+def trainer(server: TrackingServer) -> Connection:
+    return registry.connect(server.settings)
+
+
+@pytest.fixture
+def reviewer(server: TrackingServer) -> Connection:
+    return registry.connect(server.settings, "reviewer")
+
+
+@pytest.fixture(scope="module")
+def reader(server: TrackingServer) -> Connection:
+    """A user whom the admin made and who got no rights."""
+    admin = replace(
+        registry.connect(server.settings),
+        user="admin",
+        password=secret(MLFLOW_ADMIN_PASSWORD, server.settings.home),
+    )
+    admin.call("POST", "users/create", username="reader", password="only-reads-things")
+    return replace(admin, user="reader", password="only-reads-things")
+
+
+@pytest.fixture
+def promotion(server: TrackingServer) -> Promotion:
+    return Promotion.of(server.settings)
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stands for an ensemble's directory."""
+    directory = tmp_path_factory.mktemp("model")
+    (directory / "policy.json").write_text('{"threshold": 0.5}')
+    (directory / "trees.txt").write_text("trees")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def registered(server: TrackingServer, artefact: Path) -> ModelVersion:
+    """The artefact as a version, as `training register` logs it."""
+    connection = registry.connect(server.settings)
+    with registry.training_run(connection, "tiny") as run:
+        return registry.log_version(connection, artefact, run.run_id, {ENSEMBLE_TAG: ENSEMBLE})
+
+
+@pytest.fixture
+def version(trainer: Connection, registered: ModelVersion) -> ModelVersion:
+    """A fresh version of the same files, not judged by any gate."""
+    model_id = registered.source.removeprefix("models:/")
+    return create_version(trainer, registered.source, registered.run_id, model_id, registered.tags)
+
+
+@pytest.fixture
+def judged(version: ModelVersion, promotion: Promotion, tmp_path: Path) -> ModelVersion:
+    """The version after every gate passed it."""
+    assert _promote(promotion, version, tmp_path).promoted
+    return version
+
+
+def _report(folder: Path, gate: str, verdict: str = "pass", model: str = ENSEMBLE) -> Path:
+    metric = {
+        "name": "average_precision", "value": 0.98, "sample_size": 400, "low": 0.96,
+        "high": 0.99, "bound": 0.9, "direction": "at_least", "slice": "all", "verdict": verdict,
+    }  # fmt: skip
+    picture = folder / f"{gate}.svg"
+    picture.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    record = {
+        "gate": gate, "verdict": verdict, "model": model, "reasons": [], "datasets": ["tiny"],
+        "metrics": [metric, {**metric, "slice": "language=tr", "bound": None}],
+        "suite_version": "1", "details": {"pictures": [picture.name]},
+    }  # fmt: skip
+    path = folder / f"{gate}.json"
+    path.write_text(json.dumps(record))
+    return path
+
+
+def _promote(
+    promotion: Promotion, version: ModelVersion, folder: Path, **verdicts: str
+) -> Promoted:
+    gates = ("golden", "adversarial", "fairness")
+    paths = [_report(folder, gate, verdicts.get(gate, "pass")) for gate in gates]
+    return promotion.promote(version.number, read_judgements(paths, {}))
+
+
+def _approve(connection: Connection, version: ModelVersion, value: str = APPROVED) -> None:
+    registry.set_tags(connection, version.number, {APPROVAL_TAG: value})
+
+
+def _command(server: TrackingServer, folder: Path, *arguments: str) -> dict[str, Any]:
+    """The result of a verb, or its exit code where it has none."""
+    result = folder / "result.json"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environ.items():
+            patch.setenv(name, value)
+        code = main("training", "", VERBS, [*arguments, "--result", str(result)])
+    return dict(json.loads(result.read_text())) if code == 0 else {"exit_code": code}
+
+
+# Who may do what
+
+
+def test_nobody_enters_without_a_password(server: TrackingServer) -> None:
+    answer = httpx.get(f"{server.uri}/api/2.0/mlflow/experiments/search?max_results=1")
+    assert answer.status_code == 401
+
+
+def test_mlflows_assistant_is_off_for_everybody(trainer: Connection) -> None:
+    answer = httpx.get(
+        f"{trainer.tracking_uri}/ajax-api/3.0/mlflow/assistant/config",
+        auth=(trainer.user, trainer.password),
+    )
+    assert (answer.status_code, answer.text) == (404, "the assistant is off")
+
+
+def test_a_reader_reads_and_changes_nothing(reader: Connection, judged: ModelVersion) -> None:
+    assert registry.get_version(reader, judged.number).number == judged.number
+    with pytest.raises(BadInput, match="reader may not"):
+        _approve(reader, judged)
+    with pytest.raises(BadInput, match="reader may not"):
+        registry.set_alias(reader, "champion", judged.number)
+
+
+def test_a_reviewer_tags_versions_but_moves_no_alias(
+    reviewer: Connection, judged: ModelVersion
+) -> None:
+    registry.set_tags(reviewer, judged.number, {"note": "looked at"})
+    with pytest.raises(BadInput, match="reviewer may not"):
+        registry.set_alias(reviewer, "champion", judged.number)
+
+
+def test_wrong_credentials_name_the_secret(trainer: Connection) -> None:
+    with pytest.raises(ServiceUnavailable, match="WEIR_MLFLOW_TRAINER_PASSWORD"):
+        registry.find_version(replace(trainer, password="wrong-password"), 1)
+
+
+def test_a_server_that_is_down_is_named_with_the_remedy(trainer: Connection) -> None:
+    down = replace(trainer, tracking_uri=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(ServiceUnavailable, match="tracking-server"):
+        registry.find_version(down, "champion")
+
+
+def test_passwords_leave_the_environment_and_never_show(trainer: Connection) -> None:
+    with trainer.client():
+        assert os.environ["MLFLOW_TRACKING_PASSWORD"] == trainer.password
+    assert "MLFLOW_TRACKING_PASSWORD" not in os.environ
+    assert trainer.password not in repr(trainer)
+
+
+# What counts as an approval
+
+
+def test_a_reviewers_tag_is_an_approval_with_its_record(
+    promotion: Promotion, reviewer: Connection, judged: ModelVersion
+) -> None:
+    assert promotion.is_approved("challenger").reason.startswith("no tag")
+    before = datetime.now(UTC)
+    _approve(reviewer, judged)
+    approval = promotion.is_approved(judged.number)
+    assert approval.approved, approval.reason
+    assert approval.by == "reviewer"
+    assert approval.at is not None
+    assert before <= approval.at <= datetime.now(UTC)
+    row = audit_trail.entries(promotion.trail, judged.uri)[-1]
+    assert (row.who, row.what) == ("reviewer", "approval set: approved")
+    assert row.evidence == registry.get_version(reviewer, judged.number).tags["weir.evidence"]
+
+
+@pytest.mark.parametrize("prefix", ["api", "ajax-api"])
+def test_both_of_mlflows_interfaces_are_recorded(
+    prefix: str, promotion: Promotion, reviewer: Connection, judged: ModelVersion
+) -> None:
+    body = {
+        "name": judged.model, "version": str(judged.number), "key": APPROVAL_TAG,
+        "value": APPROVED,
+    }  # fmt: skip
+    answer = httpx.post(
+        f"{reviewer.tracking_uri}/{prefix}/2.0/mlflow/model-versions/set-tag",
+        json=body, auth=(reviewer.user, reviewer.password),
+    )  # fmt: skip
+    assert answer.status_code == 200
+    assert promotion.is_approved(judged.number).approved
+
+
+def test_a_trainers_tag_is_recorded_and_no_approval(
+    promotion: Promotion, trainer: Connection, judged: ModelVersion
+) -> None:
+    _approve(trainer, judged)
+    approval = promotion.is_approved(judged.number)
+    assert not approval.approved
+    assert approval.reason == "trainer set the tag and is no reviewer (reviewer)"
+
+
+def test_a_trainer_who_sets_the_tag_again_ends_the_approval(
+    promotion: Promotion, trainer: Connection, reviewer: Connection, judged: ModelVersion
+) -> None:
+    _approve(reviewer, judged)
+    _approve(trainer, judged)
+    assert not promotion.is_approved(judged.number).approved
+
+
+def test_a_tag_written_into_the_database_is_no_approval(
+    server: TrackingServer, promotion: Promotion, trainer: Connection, judged: ModelVersion
+) -> None:
+    registry.set_tags(trainer, judged.number, {"harmless": APPROVED})
+    file = server.settings.home / "mlflow" / "mlflow.sqlite"
+    with closing(sqlite3.connect(file, timeout=10)) as database:
+        database.execute(
+            "UPDATE model_version_tags SET key = ? WHERE key = 'harmless' AND version = ?",
+            (APPROVAL_TAG, judged.number),
+        )
+        database.commit()
+    approval = promotion.is_approved(judged.number)
+    assert not approval.approved
+    assert "no record of MLflow's server plugin" in approval.reason
+
+
+def test_a_tag_given_when_a_version_is_created_is_recorded_as_its_makers(
+    promotion: Promotion, trainer: Connection, registered: ModelVersion
+) -> None:
+    model_id = registered.source.removeprefix("models:/")
+    tags = {**registered.tags, APPROVAL_TAG: APPROVED}
+    made = create_version(trainer, registered.source, registered.run_id, model_id, tags)
+    row = audit_trail.entries(promotion.trail, made.uri)[-1]
+    assert (row.who, row.what) == ("trainer", "approval set: approved")
+    assert not promotion.is_approved(made.number).approved
+
+
+def test_a_deleted_tag_ends_the_approval(
+    promotion: Promotion, trainer: Connection, reviewer: Connection, judged: ModelVersion
+) -> None:
+    _approve(reviewer, judged)
+    trainer.call(
+        "DELETE", "model-versions/delete-tag",
+        name=judged.model, version=str(judged.number), key=APPROVAL_TAG,
+    )  # fmt: skip
+    assert promotion.is_approved(judged.number).reason.startswith("no tag")
+    row = audit_trail.entries(promotion.trail, judged.uri)[-1]
+    assert (row.who, row.what) == ("trainer", "approval deleted")
+
+
+def test_a_refused_request_leaves_no_record(
+    promotion: Promotion, reader: Connection, judged: ModelVersion
+) -> None:
+    rows = audit_trail.entries(promotion.trail, judged.uri)
+    with pytest.raises(BadInput):
+        _approve(reader, judged)
+    assert audit_trail.entries(promotion.trail, judged.uri) == rows
+
+
+def test_an_approval_runs_out(
+    promotion: Promotion, reviewer: Connection, judged: ModelVersion
+) -> None:
+    _approve(reviewer, judged)
+    later = replace(promotion, clock=lambda: datetime.now(UTC) + timedelta(hours=72, minutes=1))
+    assert "ran out after 72 hours" in later.is_approved(judged.number).reason
+
+
+def test_gates_that_judge_anew_after_the_approval_end_it(
+    promotion: Promotion, reviewer: Connection, judged: ModelVersion, tmp_path: Path
+) -> None:
+    _approve(reviewer, judged)
+    _promote(promotion, judged, tmp_path)  # the very same reports: nothing changed
+    assert promotion.is_approved(judged.number).approved
+    path = _report(tmp_path, "golden")
+    path.write_text(path.read_text().replace("0.98", "0.97"))
+    promotion.promote(judged.number, read_judgements([path], {}))
+    assert "evidence changed after the approval" in promotion.is_approved(judged.number).reason
+
+
+def test_a_version_without_every_gate_is_not_approved(
+    promotion: Promotion, reviewer: Connection, version: ModelVersion, tmp_path: Path
+) -> None:
+    paths = [_report(tmp_path, "golden"), _report(tmp_path, "adversarial")]
+    done = promotion.promote(version.number, read_judgements(paths, {}))
+    assert (done.promoted, done.gates) == (False, "not_enough_evidence")
+    with pytest.raises(BadInput, match="gate fairness has not judged"):
+        promotion.approve(version.number, reviewer)
+    _approve(reviewer, version)
+    assert (
+        promotion.is_approved(version.number).reason == "gate fairness has not judged this version"
+    )
+
+
+# Promotion and aliases
+
+
+def test_a_failed_gate_makes_no_challenger_and_takes_the_alias_away(
+    promotion: Promotion, trainer: Connection, judged: ModelVersion, tmp_path: Path
+) -> None:
+    assert "challenger" in registry.get_version(trainer, judged.number).aliases
+    done = _promote(promotion, judged, tmp_path, fairness="fail")
+    assert (done.promoted, done.gates) == (False, "failed")
+    assert registry.find_version(trainer, "challenger") is None
+
+
+def test_missing_evidence_can_be_waived_with_a_reason(
+    promotion: Promotion, trainer: Connection, version: ModelVersion, tmp_path: Path
+) -> None:
+    paths = [_report(tmp_path, gate) for gate in ("golden", "adversarial")]
+    paths.append(_report(tmp_path, "fairness", "not_enough_evidence"))
+    assert not promotion.promote(version.number, read_judgements(paths, {})).promoted
+    waived = read_judgements(paths, {"fairness": "one language so far"})
+    assert promotion.promote(version.number, waived).promoted
+    assert registry.get_version(trainer, version.number).tags["weir.waiver.fairness"] == (
+        "one language so far"
+    )
+
+
+def test_a_report_of_another_model_is_refused(
+    promotion: Promotion, version: ModelVersion, tmp_path: Path
+) -> None:
+    judgements = read_judgements([_report(tmp_path, "golden", model="e-2")], {})
+    with pytest.raises(BadInput, match="judged model e-2"):
+        promotion.promote(version.number, judgements)
+
+
+def test_promotion_leaves_reports_pictures_figures_and_a_summary(
+    trainer: Connection, judged: ModelVersion
+) -> None:
+    with trainer.client() as client:
+        files = [file.path for file in client.list_artifacts(judged.run_id, "gates/golden")]
+        figures = client.get_run(judged.run_id).data.metrics
+        description = client.get_model_version(judged.model, str(judged.number)).description
+    assert files == ["gates/golden/golden.json", "gates/golden/golden.svg"]
+    assert figures["golden/average_precision"] == 0.98
+    assert "golden/average_precision/language_tr" in figures
+    assert "| golden | **pass** | average_precision 0.980 [0.960, 0.990], asked ≥ 0.9 | 400 |" in (
+        description
+    )
+
+
+def test_an_approved_version_becomes_champion_once(
+    promotion: Promotion, trainer: Connection, reviewer: Connection, judged: ModelVersion
+) -> None:
+    with pytest.raises(BadInput, match="cannot become champion"):
+        promotion.make_champion(judged.number)
+    _approve(reviewer, judged)
+    promotion.make_champion(judged.number)
+    promotion.make_champion(judged.number)
+    champion = registry.champion_version(trainer)
+    assert champion is not None
+    assert (champion.number, champion.aliases) == (judged.number, ("champion",))
+    moves = [row.what for row in audit_trail.entries(promotion.trail, judged.uri)]
+    assert moves.count("alias set: champion") == 1
+
+
+def test_a_rolled_back_challenger_loses_its_alias_once(
+    promotion: Promotion, trainer: Connection, judged: ModelVersion
+) -> None:
+    promotion.drop_challenger(judged.number)
+    promotion.drop_challenger(judged.number)
+    assert registry.find_version(trainer, "challenger") is None
+    moves = [row.what for row in audit_trail.entries(promotion.trail, judged.uri)]
+    assert moves.count("alias dropped: challenger") == 1
+
+
+# Artefacts and runs
+
+
+def test_a_version_comes_back_as_it_went_in(
+    server: TrackingServer, trainer: Connection, version: ModelVersion
+) -> None:
+    registry.set_alias(trainer, "challenger", version.number)
+    directory = registry.download("models:/spam@challenger", server.settings)
+    assert directory.is_relative_to(server.settings.cache)
+    assert (directory / "policy.json").read_text() == '{"threshold": 0.5}'
+    assert registry.download(version.uri, server.settings) == directory
+    assert not list(directory.parent.glob(".*")), "nothing half fetched is left"
+
+
+def test_registering_the_same_again_is_the_same_version(
+    trainer: Connection, registered: ModelVersion, artefact: Path
+) -> None:
+    again = registry.log_version(trainer, artefact, registered.run_id, {})
+    assert again.source == registered.source, "not uploaded again"
+
+
+def test_files_that_are_not_those_registered_are_refused(
+    trainer: Connection, registered: ModelVersion, tmp_path: Path
+) -> None:
+    other = replace(registered, tags={ARTEFACT_TAG: f"sha256:{'0' * 64}"})
+    with pytest.raises(WeirError, match="were changed"):
+        fetch(trainer, other, tmp_path)
+    assert not list(tmp_path.iterdir()), "nothing of it is kept"
+
+
+def test_a_pickle_is_never_registered(trainer: Connection, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_bytes(b"\x80\x04K\x01.")
+    with pytest.raises(BadInput, match="is a pickle"):
+        registry.log_version(trainer, tmp_path, "no-run", {})
+
+
+def test_trials_are_nested_runs_and_draw_the_best_value_so_far(trainer: Connection) -> None:
+    with registry.training_run(trainer, "search", {"trials": 3}) as run:
+        for number, value in enumerate([0.5, 0.4, 0.7]):
+            run.trial(number, {"depth": number}, value, "COMPLETE")
+        run.trial(3, {"depth": 9}, None, "PRUNED")
+    with trainer.client() as client:
+        best = [point.value for point in client.get_metric_history(run.run_id, "best_value")]
+        children = client.search_runs(
+            [run.experiment_id], f"tags.mlflow.parentRunId = '{run.run_id}'"
+        )
+        parent = client.get_run(run.run_id)
+    assert best == [0.5, 0.5, 0.7]
+    assert len(children) == 4
+    assert (parent.info.status, parent.data.params["trials"]) == ("FINISHED", "3")
+
+
+def test_a_training_that_breaks_is_a_failed_run(trainer: Connection) -> None:
+    with pytest.raises(RuntimeError), registry.training_run(trainer, "breaks") as run:
+        raise RuntimeError("out of memory")
+    with trainer.client() as client:
+        assert client.get_run(run.run_id).info.status == "FAILED"
+
+
+# The command line
+
+
+def test_approve_and_approval_tell_who_and_when(
+    server: TrackingServer, judged: ModelVersion, tmp_path: Path
+) -> None:
+    number = str(judged.number)
+    before = _command(server, tmp_path, "approval", "--version", number)
+    assert (before["approved"], before["version"]) == (False, judged.number)
+    done = _command(server, tmp_path, "approve", "--version", number)
+    assert done["approved_by"] == "reviewer"
+    after = _command(server, tmp_path, "approval", "--version", "challenger")
+    assert (after["approved"], after["version"]) == (True, judged.number)
+    assert after["approved_at"] == done["approved_at"]
+
+
+def test_approve_as_somebody_else_is_refused(
+    server: TrackingServer, judged: ModelVersion, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("approve", "--version", str(judged.number), "--as", "trainer")
+    assert _command(server, tmp_path, *arguments) == {"exit_code": 2}
+    assert "not a reviewer" in capsys.readouterr().err
+
+
+def test_approval_of_no_challenger_is_data(
+    server: TrackingServer, promotion: Promotion, tmp_path: Path
+) -> None:
+    promotion.drop_challenger("challenger")
+    done = _command(server, tmp_path, "approval", "--version", "challenger")
+    assert (done["approved"], done["version"]) == (False, None)
+
+
+def test_lineage_leads_from_a_version_to_its_gates_and_its_trail(
+    server: TrackingServer, judged: ModelVersion, tmp_path: Path
+) -> None:
+    chain = _command(server, tmp_path, "lineage", "--version", str(judged.number))
+    assert chain["run_id"] == judged.run_id
+    assert chain["gate.golden"].startswith("pass sha256:")
+    assert [row["what"] for row in chain["trail"]] == ["gates: passed", "alias set: challenger"]
+
+
+def test_a_busy_port_is_named_with_its_setting(server: TrackingServer) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_port("127.0.0.1", server.settings.local.mlflow_port)
+    assert f"port {server.settings.local.mlflow_port}" in str(caught.value)
+    assert f"(pid {server.process.pid})" in str(caught.value)
+    assert "WEIR__LOCAL__MLFLOW_PORT" in str(caught.value)

@@ -1,0 +1,98 @@
+"""A real tracking server of Weir for tests: its own home, a free port, stopped at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from data_contracts.config import PROJECT, Settings, load_settings
+from data_contracts.secrets import create_local_secrets, local_secrets
+
+START_SECONDS = 150
+
+
+@dataclass(frozen=True)
+class TrackingServer:
+    """`environ` makes any command of Weir use this server."""
+
+    process: subprocess.Popen[bytes]
+    settings: Settings
+    environ: dict[str, str]
+    log: Path
+
+    @property
+    def uri(self) -> str:
+        return self.settings.registry.tracking_uri
+
+
+@contextmanager
+def tracking_server(home: Path) -> Iterator[TrackingServer]:
+    """Start it, wait for /health, stop it with SIGTERM."""
+    port = free_port()
+    environ = {
+        "WEIR_HOME": str(home),
+        "WEIR__LOCAL__MLFLOW_PORT": str(port),
+        "WEIR__REGISTRY__TRACKING_URI": f"http://127.0.0.1:{port}",
+    }
+    settings = load_settings(environ)
+    create_local_secrets(settings.home)
+    log = home / "tracking-server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "training", "tracking-server"],
+            cwd=PROJECT,
+            env={**os.environ, **environ},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = TrackingServer(process, settings, environ, log)
+    try:
+        _wait_until_ready(server)
+        yield server
+    finally:
+        _stop(server)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _stop(server: TrackingServer) -> None:
+    """One SIGTERM ends it with all it started; its log holds no secret."""
+    server.process.send_signal(signal.SIGTERM)
+    try:
+        code = server.process.wait(30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.process.pid, signal.SIGKILL)
+    assert code in {0, -signal.SIGTERM}
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", server.settings.local.mlflow_port)) != 0
+    log = server.log.read_text()
+    assert not [name for name, value in local_secrets(server.settings.home).items() if value in log]
+
+
+def _wait_until_ready(server: TrackingServer) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            if httpx.get(f"{server.uri}/health", timeout=2).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    pytest.fail(f"the tracking server did not start:\n{server.log.read_text()[-2000:]}")

@@ -1,0 +1,460 @@
+"""How well Weir tells spam from ham, beside two baselines, on rows that no model saw.
+
+    make bench-quality        (or: python -m tests.performance.bench_quality)
+
+Near-duplicates and rows of one author are grouped over all sets; a fifth of the groups is the
+test. Thresholds for 0.1 % false positives come from out-of-fold scores of the training rows. Weir
+is one model trained on all sets together (and, as a second column, a model a set) and is not
+told the set of a row; both baselines are given a threshold of their own for each set. Intervals
+are 95 %: Clopper-Pearson for rates, a bootstrap of whole groups for average precision and for
+the paired differences.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from data_contracts.config import PROJECT, Settings, load_settings
+from data_contracts.errors import MissingPart
+from data_contracts.files import write_atomically
+from data_contracts.labels import LabelledEvent
+from evaluation.gates.base import Answers, Contender, answers
+from evaluation.metrics import (
+    Booleans,
+    Estimate,
+    Floats,
+    Integers,
+    average_precision,
+    clopper_pearson,
+    f1,
+    paired_bootstrap,
+    recall_at,
+    roc_auc,
+)
+from pipelines.assets import asset, asset_file
+from pipelines.catalogue import dataset, read_labelled
+from pipelines.features.text.embedding_cache import CachedEncoder
+from pipelines.features.text.encoder import OnnxEncoder, TextEncoder
+from pipelines.near_duplicates import group_related
+from pipelines.splits import grouped_folds
+from tests.performance.quality_baselines import (
+    Baseline,
+    Scores,
+    Split,
+    bogofilter,
+    cached,
+    tfidf_logistic_regression,
+)
+from training.ensemble import Ensemble
+from training.train import Plan, train
+from training.tuning import NoTrialLog
+
+SETS = (
+    "text_sms_spam_uci", "text_sms_turkish", "text_telegram_chinese", "text_youtube_spam",
+    "text_spamassassin",
+)  # fmt: skip
+CROSS_TRAINING, CROSS_TEST = ("text_sms_spam_uci", "text_youtube_spam"), "text_spamassassin"
+SEED, FOLDS, TEST_FOLDS, RATE, RESAMPLES = 20_260_105, 5, 5, 0.001, 1000
+ALL_SETS, THIS_SET = "all sets", "this set"
+WEIR, TFIDF, BOGOFILTER = "Weir", "TF-IDF + LR", "bogofilter"
+MARGIN, WEAK_RECALL, CROSS_AUC = 0.001, 0.95, 0.85
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows with their groups and folds: `groups, folds: int64[n]`; fold 0 is the test."""
+
+    rows: tuple[LabelledEvent, ...]
+    groups: Integers
+    folds: Integers
+
+    def where(self, chosen: Booleans) -> Rows:
+        kept = tuple(row for row, keep in zip(self.rows, chosen, strict=True) if keep)
+        return Rows(kept, self.groups[chosen], self.folds[chosen])
+
+    def of(self, *names: str) -> Rows:
+        return self.where(np.array([row.dataset in names for row in self.rows], dtype=bool))
+
+    @property
+    def training(self) -> Rows:
+        return self.where(self.folds != 0)
+
+    @property
+    def test(self) -> Rows:
+        return self.where(self.folds == 0)
+
+    @property
+    def labels(self) -> Booleans:
+        return np.array([row.is_spam for row in self.rows], dtype=bool)
+
+    @property
+    def texts(self) -> list[str]:
+        return [row.event.text for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One system's answers on one set's test rows: scores, and what its thresholds catch."""
+
+    system: str
+    trained_on: str
+    training_rows: int
+    test: Rows
+    scores: Floats
+    positive: Booleans
+    best_f1: Booleans
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """What trainings share: settings, the encoder with its cache, and the search's size."""
+
+    settings: Settings
+    encoder: TextEncoder
+    encoder_file: Path
+    trials: int
+    began: float
+
+    def say(self, message: str) -> None:
+        print(f"{time.monotonic() - self.began:7.1f} s  {message}", file=sys.stderr, flush=True)
+
+    def trained(self, rows: Rows) -> Ensemble:
+        plan = Plan(
+            trials=self.trials,
+            folds=FOLDS,
+            seed=self.settings.training.seed,
+            target_false_positive_rate=RATE,
+            studies=self.settings.cache / "bench-quality" / "studies",
+        )
+        silent = lambda message: None  # noqa: E731
+        return train(rows.rows, self.encoder, self.encoder_file, plan, NoTrialLog(), silent)
+
+    def baseline(self, name: str, how: Baseline, training: Rows, test: Rows) -> Scores:
+        split = Split(training.texts, training.labels, _inner_folds(training), test.texts)
+        return cached(name, how, split, self.settings.cache / "bench-quality")
+
+
+def main() -> int:
+    arguments = _arguments()
+    settings = load_settings()
+    warnings.simplefilter("ignore")
+    names = [name for name in arguments.dataset or SETS if _present(name, settings)]
+    if not names:
+        print("no dataset of the catalogue is here; set data.root, see README", file=sys.stderr)
+        return 2
+    with _laboratory(settings, arguments.trials) as laboratory:
+        laboratory.say(f"grouping {', '.join(names)}")
+        rows = _divided(names, settings)
+        judged = [*_together(rows, names, laboratory), *_apart(rows, names, laboratory)]
+        figures = [_figures(one) for one in judged]
+        cross = _across(rows, laboratory) if {*CROSS_TRAINING, CROSS_TEST} <= {*names} else []
+        laboratory.say("comparing")
+        goals = [*_goals(judged), *_cross_goals(cross)]
+        _write(settings, figures, cross, goals, laboratory)
+    return 0
+
+
+def _together(rows: Rows, names: Sequence[str], laboratory: Laboratory) -> Iterator[Judged]:
+    """One model trained on all sets' training rows, judged on each set."""
+    training = rows.training
+    laboratory.say(f"{WEIR}: {len(training.rows)} rows of all sets")
+    ensemble = laboratory.trained(training)
+    laboratory.say(f"{TFIDF}: {len(training.rows)} rows of all sets")
+    scores = laboratory.baseline("tfidf", tfidf_logistic_regression, training, rows.test)
+    for name in names:
+        test = rows.of(name).test
+        yield _weir(ensemble, ALL_SETS, training, test, name)
+        own = np.array([row.dataset == name for row in training.rows], dtype=bool)
+        tested = np.array([row.dataset == name for row in rows.test.rows], dtype=bool)
+        part = Scores(scores.out_of_fold[own], scores.test[tested])
+        yield _baseline(TFIDF, ALL_SETS, training.where(own), test, part, len(training.rows))
+
+
+def _apart(rows: Rows, names: Sequence[str], laboratory: Laboratory) -> Iterator[Judged]:
+    """A model a set."""
+    for name in names:
+        training, test = rows.of(name).training, rows.of(name).test
+        laboratory.say(f"{name}: a model of its own from {len(training.rows)} rows")
+        yield _weir(laboratory.trained(training), THIS_SET, training, test, name)
+        scores = laboratory.baseline("tfidf", tfidf_logistic_regression, training, test)
+        yield _baseline(TFIDF, THIS_SET, training, test, scores, len(training.rows))
+        try:
+            scores = laboratory.baseline("bogofilter", bogofilter, training, test)
+        except MissingPart as missing:
+            laboratory.say(str(missing))
+            continue
+        yield _baseline(BOGOFILTER, THIS_SET, training, test, scores, len(training.rows))
+
+
+def _across(rows: Rows, laboratory: Laboratory) -> list[dict[str, Any]]:
+    """Trained on short messages, judged on mail: does the model know spam, or a set?"""
+    training, test = rows.of(*CROSS_TRAINING), rows.of(CROSS_TEST)
+    laboratory.say(f"across corpora: {len(training.rows)} rows, judged on {len(test.rows)} mails")
+    weir = _said(laboratory.trained(training), test)
+    tfidf = laboratory.baseline("tfidf", tfidf_logistic_regression, training, test)
+    given = {WEIR: weir.scores, TFIDF: tfidf.test}
+    return [
+        {
+            "system": system,
+            "trained_on": " + ".join(CROSS_TRAINING),
+            "test": CROSS_TEST,
+            "training_rows": len(training.rows),
+            "test_rows": len(test.rows),
+            "auc": _plain(_bootstrapped(roc_auc, test, scores)),
+            "average_precision": _plain(_bootstrapped(average_precision, test, scores)),
+        }
+        for system, scores in given.items()
+    ]
+
+
+def _weir(ensemble: Ensemble, trained_on: str, training: Rows, test: Rows, name: str) -> Judged:
+    said = _said(ensemble, test)
+    stored = np.load(io.BytesIO(ensemble.parts.out_of_fold), allow_pickle=False)
+    own = stored["datasets"] == name
+    cut = _best_f1_threshold(stored["targets"][own] == 1, stored["scores"][own])
+    size = len(training.rows)
+    return Judged(WEIR, trained_on, size, test, said.scores, said.positive, said.scores >= cut)
+
+
+def _said(ensemble: Ensemble, test: Rows) -> Answers:
+    return answers(Contender(WEIR, ensemble), [row.event for row in test.rows])
+
+
+def _baseline(
+    system: str, trained_on: str, training: Rows, test: Rows, scores: Scores, size: int
+) -> Judged:
+    cut = _quantile_threshold(scores.out_of_fold[~training.labels], RATE)
+    best = _best_f1_threshold(training.labels, scores.out_of_fold)
+    positive, best_f1 = scores.test >= cut, scores.test >= best
+    return Judged(system, trained_on, size, test, scores.test, positive, best_f1)
+
+
+def _quantile_threshold(ham: Floats, rate: float) -> float:
+    """The lowest threshold that at most a `rate` share of the ham reaches."""
+    allowed = int(rate * len(ham))
+    return float(np.nextafter(np.sort(ham)[::-1][allowed], np.inf))
+
+
+def _best_f1_threshold(labels: Booleans, scores: Floats) -> float:
+    """The score at which F1 is highest, ties moving together."""
+    order = np.argsort(-scores, kind="stable")
+    right, flagged = np.cumsum(labels[order]), np.arange(1, len(scores) + 1)
+    values = np.where(
+        np.append(np.diff(scores[order]) != 0, True), 2 * right / (flagged + labels.sum()), 0.0
+    )
+    return float(scores[order][int(np.argmax(values))])
+
+
+def _figures(one: Judged) -> dict[str, Any]:
+    labels, test = one.test.labels, one.test
+    ham = ~labels
+    false_positives = int((one.positive & ham).sum())
+    return {
+        "set": test.rows[0].dataset,
+        "system": one.system,
+        "trained_on": one.trained_on,
+        "training_rows": one.training_rows,
+        "test_rows": len(test.rows),
+        "test_spam": int(labels.sum()),
+        "average_precision": _plain(_bootstrapped(average_precision, test, one.scores)),
+        "f1": f1(labels, one.best_f1),
+        "recall_at_0.1%": _plain(
+            clopper_pearson(int((one.positive & labels).sum()), int(labels.sum()))
+        ),
+        "false_positive_rate_reached": _plain(clopper_pearson(false_positives, int(ham.sum()))),
+        "auc": roc_auc(labels, one.scores),
+    }
+
+
+def _goals(judged: Sequence[Judged]) -> Iterator[dict[str, Any]]:
+    """The issue's goals for the main table: one model for all sets against the baseline."""
+    main = [one for one in judged if one.trained_on == ALL_SETS]
+    for weir, baseline in zip(main[::2], main[1::2], strict=True):
+        name, labels = weir.test.rows[0].dataset, weir.test.labels
+        gained = _paired(
+            weir.test,
+            lambda w, a=weir, b=baseline, y=labels: (
+                average_precision(y, a.scores, w) - average_precision(y, b.scores, w)
+            ),
+        )
+        yield _goal(
+            f"{name}.average_precision", f"average precision on {name} not worse than {TFIDF}'s "
+            f"by more than {MARGIN}", f"difference >= -{MARGIN}", gained, -MARGIN,
+        )  # fmt: skip
+        if recall_at(labels, baseline.positive) >= WEAK_RECALL:
+            continue
+        yield _goal(
+            f"{name}.better_average_precision", f"average precision on {name} better than "
+            f"{TFIDF}'s", "difference > 0", gained, 0.0,
+        )  # fmt: skip
+        ahead = _paired(
+            weir.test,
+            lambda w, a=weir, b=baseline, y=labels: (
+                recall_at(y, a.positive, w) - recall_at(y, b.positive, w)
+            ),
+        )
+        yield _goal(
+            f"{name}.recall", f"recall on {name} at the 0.1 % threshold ahead of {TFIDF}'s",
+            "difference > 0", ahead, 0.0,
+        )  # fmt: skip
+
+
+def _cross_goals(cross: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for row in cross:
+        if row["system"] == WEIR:
+            yield {
+                "id": "across_corpora.auc",
+                "statement": f"trained on SMS and YouTube, AUC on {CROSS_TEST} above {CROSS_AUC}",
+                "target": f"> {CROSS_AUC}",
+                "measured": row["auc"],
+                "met": row["auc"]["value"] > CROSS_AUC,
+                "met_by_whole_interval": row["auc"]["low"] > CROSS_AUC,
+            }
+
+
+def _goal(
+    identity: str, statement: str, target: str, measured: Estimate, bound: float
+) -> dict[str, Any]:
+    """Met by the estimate; whether the whole interval keeps the bound is said beside it."""
+    strict = bound == 0.0
+    met, surely = (
+        value > bound if strict else value >= bound for value in (measured.value, measured.low)
+    )
+    return {
+        "id": identity, "statement": statement, "target": target, "measured": _plain(measured),
+        "met": bool(met), "met_by_whole_interval": bool(surely),
+    }  # fmt: skip
+
+
+def _paired(test: Rows, difference: Any) -> Estimate:
+    rng = np.random.default_rng(SEED)
+    return paired_bootstrap(difference, test.groups, rng, resamples=RESAMPLES)
+
+
+def _bootstrapped(figure: Any, test: Rows, scores: Floats) -> Estimate:
+    return _paired(test, lambda weights: figure(test.labels, scores, weights))
+
+
+def _divided(names: Sequence[str], settings: Settings) -> Rows:
+    rows = [row for name in names for row in read_labelled(name, settings.data, settings.cache)]
+    groups = group_related(rows)
+    strata = [(row.dataset, row.label) for row in rows]
+    folds = grouped_folds(groups, strata, TEST_FOLDS, np.random.default_rng(SEED))
+    return Rows(tuple(rows), groups, folds)
+
+
+def _inner_folds(training: Rows) -> Integers:
+    strata = [(row.dataset, row.label) for row in training.rows]
+    return grouped_folds(training.groups, strata, FOLDS, np.random.default_rng(SEED))
+
+
+def _write(
+    settings: Settings,
+    figures: Sequence[Mapping[str, Any]],
+    cross: Sequence[Mapping[str, Any]],
+    goals: Sequence[Mapping[str, Any]],
+    laboratory: Laboratory,
+) -> None:
+    report = {
+        "name": "quality",
+        "commit": _commit(),
+        "seconds": round(time.monotonic() - laboratory.began, 1),
+        "trials": laboratory.trials,
+        "rows": list(figures),
+        "across_corpora": list(cross),
+        "goals": list(goals),
+    }
+    path = settings.reports / "bench-quality.json"
+    write_atomically(path, orjson.dumps(report, option=orjson.OPT_INDENT_2))
+    from tests.performance.quality_picture import draw
+
+    picture = draw(report, settings.reports / "bench-quality.svg")
+    print(_table(report))
+    print(f"\n{path}\n{picture}")
+
+
+def _table(report: Mapping[str, Any]) -> str:
+    lines = [
+        f"{'set':<23}{'system':<13}{'trained on':<10}{'test (spam)':>13}  "
+        f"{'average precision':<22}{'F1':<7}{'recall at 0.1 %':<22}"
+        f"{'false positives reached':<26}AUC"
+    ]
+    lines += [
+        f"{row['set']:<23}{row['system']:<13}{row['trained_on']:<10}"
+        f"{row['test_rows']:>6} ({row['test_spam']:>4})  {_shown(row['average_precision']):<22}"
+        f"{row['f1']:<7.3f}{_shown(row['recall_at_0.1%'], 2):<22}"
+        f"{_shown(row['false_positive_rate_reached'], 4):<26}{row['auc']:.4f}"
+        for row in sorted(report["rows"], key=lambda row: (row["set"], row["trained_on"]))
+    ]
+    lines += [
+        f"{row['trained_on']} -> {row['test']}: {row['system']} AUC {_shown(row['auc'])}"
+        for row in report["across_corpora"]
+    ]
+    lines += ["", "goals"]
+    lines += [
+        f"  {'met' if goal['met'] else 'NOT MET':<8}{goal['statement']} ({goal['target']}): "
+        f"{_shown(goal['measured'], 4)}"
+        f"{'' if goal['met_by_whole_interval'] else ', the interval does not settle it'}"
+        for goal in report["goals"]
+    ]
+    return "\n".join(lines)
+
+
+def _shown(estimate: Mapping[str, float], digits: int = 3) -> str:
+    value, low, high = (f"{estimate[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _plain(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def _present(name: str, settings: Settings) -> bool:
+    if (settings.data.root / dataset(name).file).is_file():
+        return True
+    print(f"{name} is not under {settings.data.root}: left out", file=sys.stderr)
+    return False
+
+
+@contextlib.contextmanager
+def _laboratory(settings: Settings, trials: int) -> Iterator[Laboratory]:
+    file = asset_file(settings.data.encoder, settings.data, settings.cache)
+    version = asset(settings.data.encoder).sha256
+    with CachedEncoder(OnnxEncoder(file), settings.cache / "embeddings", version) as encoder:
+        yield Laboratory(settings, encoder, file, trials, time.monotonic())
+
+
+def _commit() -> str:
+    said = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"],
+        cwd=PROJECT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return said.stdout.strip() or "unknown"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument(
+        "--dataset", action="append", choices=SETS, help="may be repeated (default: all)"
+    )
+    parser.add_argument(
+        "--trials", type=int, default=0, help="of each search (default: 0, the default parameters)"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

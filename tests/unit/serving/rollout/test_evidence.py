@@ -1,0 +1,143 @@
+"""What the judge is told, from lines as Envoy and the model servers write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from serving.rollout.analysis import Pairs, Sample
+from serving.rollout.evidence import PhaseEvidence
+from serving.rollout.targets.base import Counters
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def request(arm: str | None, status: int = 200, **changes: object) -> dict[str, Any]:
+    version = "2" if arm == "canary" else "1"
+    return {
+        "time": "2026-01-05T12:00:01.000000Z", "route": "predict", "arm": arm, "status": status,
+        "microseconds": 4000, "attempts": 1, "flags": "-", "model_version": version, **changes,
+    }  # fmt: skip
+
+
+def decision(event_id: str, arm: str, action: str, **changes: object) -> dict[str, Any]:
+    version = "2" if arm == "shadow" else "1"
+    verdict = {"event_id": event_id, "action": action, "arm": arm, "model_version": version}
+    at = (NOON + timedelta(seconds=1)).isoformat()
+    return {"verdict": verdict | changes, "decided_at": at, "milliseconds": 3.0, "event": {}}
+
+
+class Files:
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "logs" / "gateway-access.jsonl"
+        self.decisions = folder / "decisions"
+        self.log.parent.mkdir()
+        self.decisions.mkdir()
+
+    def write(self, path: Path, *lines: dict[str, Any]) -> None:
+        with path.open("ab") as file:
+            file.writelines(orjson.dumps(line) + b"\n" for line in lines)
+
+    def evidence(self) -> PhaseEvidence:
+        return PhaseEvidence(self.log, self.decisions, NOON, "2")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def test_without_files_there_is_no_traffic(files: Files) -> None:
+    assert files.evidence().live() == (Sample(0, 0, []), Sample(0, 0, []))
+
+
+def test_live_requests_are_counted_by_arm_with_their_milliseconds(files: Files) -> None:
+    files.write(files.log, request("canary"), request("baseline"), request("stable"))
+    assert files.evidence().live() == (Sample(1, 0, [4.0]), Sample(1, 0, [4.0]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": 500},
+        {"status": 404},
+        {"attempts": 2},  # it failed, and somebody else answered
+        {"model_version": "1"},  # the fallback answered at once
+    ],
+)
+def test_what_the_canary_did_not_answer_itself_is_its_error(
+    files: Files, changes: dict[str, Any]
+) -> None:
+    files.write(files.log, request("canary") | changes)
+    assert files.evidence().live()[0] == Sample(1, 1, [])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"time": "2026-01-05T11:59:59.999999Z"},  # the phase before
+        {"route": "protocol"},
+        {"arm": None, "status": 413},
+        {"status": 0, "flags": "DC"},  # the client went away
+    ],
+)
+def test_what_says_nothing_about_the_canary_is_left_out(
+    files: Files, changes: dict[str, Any]
+) -> None:
+    files.write(files.log, request("canary") | changes)
+    assert files.evidence().live()[0].requests == 0
+
+
+def test_shadow_pairs_actions_on_the_same_events_once_each(files: Files) -> None:
+    one = decision("e1", "stable", "allow"), decision("e1", "shadow", "allow")
+    other = decision("e2", "stable", "allow"), decision("e2", "shadow", "block")
+    files.write(files.decisions / "a.jsonl", one[0], other[0], other[0])
+    files.write(files.decisions / "b.jsonl", one[1], other[1], decision("e3", "shadow", "block"))
+    files.write(files.log, request("stable"), request("stable", 500))
+    canary, reference, pairs = files.evidence().mirrored(Counters(9, 4))
+    assert pairs == Pairs(2, 1)
+    assert canary == Sample(9, 4, [3.0, 3.0, 3.0])
+    assert (reference.requests, reference.errors) == (2, 1)
+
+
+def test_decisions_of_other_versions_do_not_count(files: Files) -> None:
+    files.write(
+        files.decisions / "a.jsonl",
+        decision("e1", "stable", "allow"),
+        decision("e1", "shadow", "block", model_version="7"),
+    )
+    assert files.evidence().mirrored(Counters(0, 0))[2] == Pairs(0, 0)
+
+
+def test_a_growing_log_is_read_on_and_half_a_line_waits_for_its_end(files: Files) -> None:
+    evidence = files.evidence()
+    files.write(files.log, request("canary"))
+    assert evidence.live()[0].requests == 1
+    line = orjson.dumps(request("canary"))
+    with files.log.open("ab") as file:
+        file.write(line[:20])
+    assert evidence.live()[0].requests == 1
+    with files.log.open("ab") as file:
+        file.write(line[20:] + b"\n")
+    assert evidence.live()[0].requests == 2
+
+
+def test_a_rotated_log_is_neither_lost_nor_counted_twice(files: Files) -> None:
+    evidence = files.evidence()
+    files.write(files.log, request("canary"))
+    assert evidence.live()[0].requests == 1
+    files.write(files.log, request("canary"))
+    files.log.rename(files.log.with_name(f"{files.log.name}.1"))
+    files.write(files.log, request("canary"))
+    assert evidence.live()[0].requests == 3
+
+
+def test_a_line_that_a_killed_server_left_broken_is_passed_over(files: Files) -> None:
+    (files.decisions / "a.jsonl").write_bytes(b'{"verdict": {"eve\n')
+    files.write(files.decisions / "a.jsonl", decision("e1", "stable", "allow"))
+    files.write(files.decisions / "b.jsonl", decision("e1", "shadow", "allow"))
+    assert files.evidence().mirrored(Counters(1, 0))[2] == Pairs(1, 0)

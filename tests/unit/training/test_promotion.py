@@ -1,0 +1,117 @@
+"""What counts as an approval, decided on a version's tags and the audit trail's rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipelines.audit_trail import Entry, Tampering
+from training.gate_evidence import evidence_hash, gate_verdicts, missing_evidence
+from training.promotion import Rules, decide
+from training.registry import ModelVersion
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+RULES = Rules(frozenset({"ada"}), ("golden", "fairness"), timedelta(hours=72))
+VERSION = ModelVersion(
+    model="spam",
+    number=3,
+    run_id="r",
+    source="models:/m-1",
+    created_at=NOON - timedelta(hours=1),
+    tags={
+        "weir.gate.golden": "pass sha256:aa",
+        "weir.gate.fairness": "waived sha256:bb",
+        "weir.waiver.fairness": "one language",
+        "weir.artefact": "sha256:cc",
+        "weir.approval": "approved",
+    },
+    aliases=("challenger",),
+)
+
+
+def _row(who: str, what: str, version: ModelVersion = VERSION, at: datetime = NOON) -> Entry:
+    return Entry(1, at, who, what, version.uri, evidence_hash(version), "")
+
+
+ROWS = [_row("trainer", "gates: passed"), _row("ada", "approval set: approved")]
+
+
+def _with_tags(**changes: str | None) -> ModelVersion:
+    tags = {f"weir.{key.replace('__', '.')}": value for key, value in changes.items()}
+    merged = {**VERSION.tags, **tags}
+    return replace(VERSION, tags={key: value for key, value in merged.items() if value is not None})
+
+
+def test_a_reviewers_record_on_complete_evidence_is_an_approval() -> None:
+    approval = decide(VERSION, ROWS, None, RULES, NOON)
+    assert (approval.approved, approval.by, approval.at) == (True, "ada", NOON)
+    assert approval.evidence == evidence_hash(VERSION)
+
+
+@pytest.mark.parametrize(
+    ("version", "rows", "reason"),
+    [
+        (_with_tags(approval=None), ROWS, "no tag weir.approval"),
+        (_with_tags(approval="revoked"), ROWS, "is 'revoked', not approved"),
+        (VERSION, ROWS[:1], "no record of MLflow's server plugin"),
+        (VERSION, ROWS[1:], "not what `training promote` recorded"),
+        (VERSION, [], "not what `training promote` recorded"),
+        (_with_tags(gate__golden=None), ROWS, "gate golden has not judged"),
+        (_with_tags(gate__golden="fail sha256:aa"), ROWS, "gate golden says fail"),
+        (_with_tags(gate__extra="fail sha256:aa"), ROWS, "gate extra says fail"),
+        (_with_tags(gate__golden="pass sha256:ff"), ROWS, "not what `training promote` recorded"),
+        (_with_tags(artefact="sha256:ff"), ROWS, "not what `training promote` recorded"),
+        (VERSION, [*ROWS, _row("bob", "approval set: approved")], "bob set the tag and is no"),
+        (VERSION, [*ROWS, _row("ada", "approval deleted")], "'approval deleted'"),
+        (VERSION, [*ROWS, _row("ada", "approval set: no")], "'approval set: no'"),
+    ],
+)
+def test_whatever_is_missing_is_no_approval_and_says_why(
+    version: ModelVersion, rows: list[Entry], reason: str
+) -> None:
+    approval = decide(version, rows, None, RULES, NOON)
+    assert not approval.approved
+    assert approval.by is None
+    assert reason in approval.reason
+
+
+def test_new_evidence_ends_an_approval_even_when_it_was_recorded() -> None:
+    judged_anew = _with_tags(gate__golden="pass sha256:ff")
+    rows = [*ROWS, _row("trainer", "gates: passed", judged_anew)]
+    assert "changed after the approval" in decide(judged_anew, rows, None, RULES, NOON).reason
+
+
+def test_the_record_of_another_version_with_the_same_number_does_not_count() -> None:
+    later = replace(VERSION, created_at=NOON)  # the registry was emptied and filled again
+    assert not decide(later, ROWS, None, RULES, NOON).approved
+
+
+def test_a_broken_trail_approves_nothing() -> None:
+    reason = decide(VERSION, ROWS, Tampering(7, "was changed"), RULES, NOON).reason
+    assert reason == "audit trail row 7: was changed"
+
+
+def test_an_approval_lasts_to_the_last_second_of_its_lifetime() -> None:
+    end = NOON + timedelta(hours=72)
+    assert decide(VERSION, ROWS, None, RULES, end).approved
+    late = decide(VERSION, ROWS, None, RULES, end + timedelta(seconds=1))
+    assert late.reason == "the approval of 2026-01-05 12:00 UTC ran out after 72 hours"
+
+
+def test_evidence_covers_verdicts_waivers_and_identity_and_nothing_else() -> None:
+    assert evidence_hash(VERSION) == evidence_hash(_with_tags(approval=None, note="x"))
+    different = [
+        _with_tags(gate__golden="pass sha256:ff"),
+        _with_tags(waiver__fairness="another reason"),
+        _with_tags(artefact="sha256:dd"),
+        replace(VERSION, number=4),
+        replace(VERSION, source="models:/m-2"),
+    ]
+    assert len({evidence_hash(version) for version in [VERSION, *different]}) == 6
+
+
+def test_verdicts_are_read_from_tags() -> None:
+    assert gate_verdicts(VERSION.tags) == {"golden": "pass", "fairness": "waived"}
+    assert missing_evidence(VERSION.tags, ("golden",)) is None

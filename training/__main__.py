@@ -1,0 +1,89 @@
+"""`python -m training <verb>`: train, register, promote, approve; serve and read the registry."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from data_contracts.command_line import Verb, main
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset", action="append", default=[], metavar="NAME|FILE.jsonl",
+        help="a set of the catalogue, or a file of labelled events; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lake-days", metavar="A..B", help="train on the labelled events of these days (or: all)"
+    )
+    parser.add_argument(
+        "--trials", type=int, metavar="N", help="0 tries no search (default: training.trials)"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="default: models/VERSION in the Weir home"
+    )
+    parser.add_argument("--seed", type=int, metavar="S", help="default: training.seed")
+    parser.add_argument(
+        "--if-new-labels", action="store_true",
+        help="exit 99 where fewer than training.minimum_new_labels are new",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tracking", action="store_true", help="log the run and its trials to MLflow"
+    )
+
+
+def _register(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a trained model")
+    parser.add_argument("--run-id", help="the MLflow run that trained it (default: a new run)")
+
+
+def _promote(parser: argparse.ArgumentParser) -> None:
+    _version(parser)
+    parser.add_argument(
+        "--gate", type=Path, action="append", required=True, metavar="FILE",
+        help="a gate report (JSON); repeat for every gate",
+    )  # fmt: skip
+    parser.add_argument(
+        "--waive", action="append", default=[], metavar="GATE=REASON",
+        help="let a gate without enough evidence pass, for this reason; a fail cannot be waived",
+    )  # fmt: skip
+
+
+def _approve(parser: argparse.ArgumentParser) -> None:
+    _version(parser)
+    parser.add_argument(
+        "--as", dest="user", default="reviewer", metavar="USER", help="the reviewer who approves"
+    )
+
+
+def _version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--version", required=True, help="a version's number, or its alias (challenger, champion)"
+    )
+
+
+def _tracking_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    parser.add_argument("--port", type=int, help="default: local.mlflow_port")
+
+
+VERBS = [
+    Verb("train", "search and train an ensemble on labelled events",
+         "training.train_command:run", _train),
+    Verb("register", "log a trained model to MLflow as a version with its lineage",
+         "training.registration:register", _register),
+    Verb("promote", "attach gate reports to a version; if all pass it becomes the challenger",
+         "training.registry_commands:promote", _promote),
+    Verb("approve", "demo: approve a version as the demo reviewer",
+         "training.registry_commands:approve", _approve),
+    Verb("approval", "say whether a version is approved, by whom, and if not why",
+         "training.registry_commands:approval", _version),
+    Verb("lineage", "lead a version back to run, commit, configuration, data and labels",
+         "training.registry_commands:lineage", _version),
+    Verb("tracking-server", "serve MLflow with authentication and the approval recorder",
+         "training.tracking_server:serve", _tracking_server),
+]  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(main("training", "Makes models, and keeps the registry.", VERBS))

@@ -1,0 +1,55 @@
+"""How the stages' log-odds become a score and an action: all fitted numbers of the ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from training.calibration import Calibration
+from training.early_exit import EarlyExit
+from training.logistic import Floats
+from training.meta_learner import MetaLearner
+from training.thresholds import Thresholds
+from training.unfamiliarity import Unfamiliarity
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`early` calibrates the prefilter alone, `calibration` the whole ensemble."""
+
+    meta_learner: MetaLearner
+    calibration: Calibration
+    early: Calibration
+    early_exit: EarlyExit
+    unfamiliarity: Unfamiliarity
+    thresholds: Thresholds
+
+    def full_log_odds(self, known: Floats, general: Floats, unseen: Floats) -> Floats:
+        """float64[n] from float64[n, 4] by stage, the general head and the unseen shares."""
+        meta = self.meta_learner.score(np.clip(known, -1e6, 1e6))
+        return self.unfamiliarity.blend(meta, general, unseen)
+
+    def as_record(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Policy:
+        """Raises KeyError, TypeError or ValueError for a record that is not of a policy."""
+        thresholds, unfamiliarity = record["thresholds"], record["unfamiliarity"]
+        learner = record["meta_learner"]
+        levels = {name: tuple(levels) for name, levels in thresholds["levels"].items()}
+        return cls(
+            meta_learner=MetaLearner(tuple(learner["weights"]), learner["intercept"]),
+            calibration=Calibration(**record["calibration"]),
+            early=Calibration(**record["early"]),
+            early_exit=EarlyExit(**record["early_exit"]),
+            unfamiliarity=Unfamiliarity(
+                unfamiliarity["familiar"],
+                Calibration(**unfamiliarity["general"]),
+                unfamiliarity["margin"],
+            ),
+            thresholds=Thresholds(thresholds["target_false_positive_rate"], levels),
+        )

@@ -1,0 +1,301 @@
+"""From candidate to challenger to champion: evidence, approval and aliases, all in the trail.
+
+`Promotion` acts; what counts as approved is decided by the pure function `decide`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine
+
+from data_contracts.config import Registry as RegistrySettings
+from data_contracts.config import Settings
+from data_contracts.errors import BadInput
+from pipelines import audit_trail
+from pipelines.audit_trail import Entry, Tampering
+from pipelines.state import open_state
+from training import registry
+from training.gate_evidence import (
+    APPROVAL_PREFIX,
+    APPROVAL_SET,
+    APPROVAL_TAG,
+    APPROVED,
+    ENSEMBLE_TAG,
+    EVIDENCE_TAG,
+    GATES_RECORDED,
+    GATES_TAG,
+    evidence_hash,
+    gate_verdicts,
+    missing_evidence,
+)
+from training.gate_reports import Judgement, summary
+from training.registry import CHALLENGER, CHAMPION, TRAINER, Connection, ModelVersion
+
+CHAMPION_SET = "alias set: champion"
+CHALLENGER_SET = "alias set: challenger"
+CHALLENGER_DROPPED = "alias dropped: challenger"
+WEIR = "weir"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Whose approval counts, on which gates, and for how long."""
+
+    reviewers: frozenset[str]
+    required_gates: tuple[str, ...]
+    lifetime: timedelta
+
+    @classmethod
+    def of(cls, settings: RegistrySettings) -> Rules:
+        hours = timedelta(hours=settings.approval_lifetime_hours)
+        return cls(frozenset(settings.reviewers), settings.required_gates, hours)
+
+
+@dataclass(frozen=True)
+class Approval:
+    """Whether a version may meet traffic; `reason` says why not, and is empty where it may."""
+
+    approved: bool
+    version: int
+    by: str | None = None
+    at: datetime | None = None
+    evidence: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """The outcome of the gates: `promoted` is true where the version became the challenger."""
+
+    version: ModelVersion
+    promoted: bool
+    gates: str
+
+
+def decide(
+    version: ModelVersion,
+    rows: Sequence[Entry],
+    tampering: Tampering | None,
+    rules: Rules,
+    now: datetime,
+) -> Approval:
+    """Is this version approved? `rows` are the audit trail's rows about it, in their order."""
+    row = _latest(rows, APPROVAL_PREFIX)
+    reason = (
+        _tag_problem(version)
+        or (str(tampering) if tampering else None)
+        or _evidence_problem(version, rows, rules)
+        or _record_problem(version, row, rules, now)
+    )
+    if reason or row is None:
+        return Approval(False, version.number, reason=reason or "no record")
+    return Approval(True, version.number, row.who, row.at, row.evidence)
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Moves versions of the registered model, and writes every move to the audit trail."""
+
+    connection: Connection
+    trail: Engine
+    rules: Rules
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Promotion:
+        """As the trainer, on the configured registry and state database."""
+        return cls(
+            registry.connect(settings), open_state(settings.state_url), Rules.of(settings.registry)
+        )
+
+    def promote(self, reference: str | int, judgements: Sequence[Judgement]) -> Promoted:
+        """Attach the gates' reports; the version becomes challenger where all let it pass.
+
+        Idempotent: the same reports give the same evidence, and an approval stays valid.
+        """
+        version = registry.get_version(self.connection, reference)
+        for judgement in judgements:
+            _check_that_it_judged(version, judgement)
+        self._attach(version, judgements)
+        tags = {key: value for judgement in judgements for key, value in judgement.tags().items()}
+        version = self._tagged(version, tags)
+        gates = _overall(version, self.rules)
+        evidence = evidence_hash(version)
+        registry.set_tags(
+            self.connection, version.number, {GATES_TAG: gates, EVIDENCE_TAG: evidence}
+        )
+        registry.describe(
+            self.connection, version.number, summary(version, judgements, gates, evidence)
+        )
+        self._record_once(TRAINER, f"{GATES_RECORDED}{gates}", version, evidence)
+        return Promoted(version, self._challenge(version, gates), gates)
+
+    def is_approved(self, reference: str | int) -> Approval:
+        """Ask MLflow and the audit trail. Raises BadInput where there is no such version."""
+        version = registry.get_version(self.connection, reference)
+        rows = audit_trail.entries(self.trail, version.uri)
+        return decide(version, rows, audit_trail.verify(self.trail), self.rules, self.clock())
+
+    def approve(self, reference: str | int, reviewer: Connection) -> Approval:
+        """Set the approval tag as the reviewer, through MLflow's server and so its recorder.
+
+        Raises BadInput, before the tag is set, where the gates' evidence is not complete.
+        """
+        version = registry.get_version(self.connection, reference)
+        problem = missing_evidence(version.tags, self.rules.required_gates)
+        if problem:
+            raise BadInput(
+                f"{version.uri} cannot be approved: {problem}; run `python -m evaluation gate` and "
+                "`python -m training promote` first"
+            )
+        registry.set_tags(reviewer, version.number, {APPROVAL_TAG: APPROVED})
+        approval = self.is_approved(version.number)
+        if not approval.approved:
+            raise BadInput(f"{version.uri} is not approved although the tag is set: "
+                           f"{approval.reason}")  # fmt: skip
+        return approval
+
+    def make_champion(self, reference: str | int) -> None:
+        """The version passed its rollout: it is the champion now and challenger no more.
+
+        Idempotent. Raises BadInput for a version that nobody approved; an approval that ran out
+        during the rollout still counts.
+        """
+        version = registry.get_version(self.connection, reference)
+        rows = audit_trail.entries(self.trail, version.uri)
+        approval = decide(
+            version, rows, audit_trail.verify(self.trail), self.rules, _approved_at(rows)
+        )
+        if not approval.approved:
+            raise BadInput(f"{version.uri} cannot become champion: {approval.reason}")
+        registry.set_alias(self.connection, CHAMPION, version.number)
+        self._record_alias(CHAMPION_SET, version, evidence_hash(version))
+        self._drop_challenger_alias(version)
+
+    def drop_challenger(self, reference: str | int) -> None:
+        """The version was rolled back: it is challenger no more. Idempotent."""
+        version = registry.find_version(self.connection, reference)
+        if version is not None and self._drop_challenger_alias(version):
+            self._record_alias(CHALLENGER_DROPPED, version, "")
+
+    def _attach(self, version: ModelVersion, judgements: Sequence[Judgement]) -> None:
+        """Reports, pictures and figures go to the version's run."""
+        figures = {key: value for said in judgements for key, value in said.metrics().items()}
+        files = {str(path): f"gates/{said.gate}" for said in judgements for path in said.files()}
+        registry.attach(self.connection, version.run_id, metrics=figures, files=files)
+
+    def _tagged(self, version: ModelVersion, tags: dict[str, str]) -> ModelVersion:
+        registry.set_tags(self.connection, version.number, tags)
+        return registry.get_version(self.connection, version.number)
+
+    def _challenge(self, version: ModelVersion, gates: str) -> bool:
+        if gates != "passed":
+            self._drop_challenger_alias(version)
+            return False
+        if CHAMPION in version.aliases:
+            return False  # a repeated step: it has been through its rollout
+        registry.set_alias(self.connection, CHALLENGER, version.number)
+        self._record_alias(CHALLENGER_SET, version, evidence_hash(version))
+        return True
+
+    def _drop_challenger_alias(self, version: ModelVersion) -> bool:
+        holder = registry.find_version(self.connection, CHALLENGER)
+        if holder is None or holder.number != version.number:
+            return False
+        registry.drop_alias(self.connection, CHALLENGER)
+        return True
+
+    def _record_once(self, who: str, what: str, version: ModelVersion, evidence: str) -> None:
+        """Not again where the newest row of its kind about this version says the same."""
+        rows = audit_trail.entries(self.trail, version.uri)
+        kind = what.partition(":")[0]
+        row = _latest(rows, kind)
+        if row is None or (row.what, row.evidence) != (what, evidence):
+            audit_trail.record(self.trail, who, what, version.uri, evidence, self.clock())
+
+    def _record_alias(self, what: str, version: ModelVersion, evidence: str) -> None:
+        """Not again where the newest move of this alias, of any version, was this one."""
+        alias = what.rpartition(": ")[2]
+        moves = [row for row in audit_trail.entries(self.trail) if row.what.startswith("alias ")]
+        row = next((row for row in reversed(moves) if row.what.endswith(f": {alias}")), None)
+        if row is None or (row.what, row.subject) != (what, version.uri):
+            audit_trail.record(self.trail, WEIR, what, version.uri, evidence, self.clock())
+
+
+def is_approved(version: str | int, settings: Settings) -> Approval:
+    """Whether a number or alias names an approved version."""
+    return Promotion.of(settings).is_approved(version)
+
+
+def make_champion(version: str | int, settings: Settings) -> None:
+    """See `Promotion.make_champion`."""
+    Promotion.of(settings).make_champion(version)
+
+
+def drop_challenger(version: str | int, settings: Settings) -> None:
+    """See `Promotion.drop_challenger`."""
+    Promotion.of(settings).drop_challenger(version)
+
+
+def _check_that_it_judged(version: ModelVersion, judgement: Judgement) -> None:
+    expected = version.tags.get(ENSEMBLE_TAG)
+    if judgement.model != expected:
+        raise BadInput(
+            f"{judgement.path} judged model {judgement.model}, {version.uri} is {expected}; run "
+            f"`python -m evaluation gate --model {version.uri} --suite {judgement.gate}`"
+        )
+
+
+def _tag_problem(version: ModelVersion) -> str | None:
+    value = version.tags.get(APPROVAL_TAG)
+    if value is None:
+        return f"no tag {APPROVAL_TAG}; a reviewer sets it to {APPROVED} in MLflow"
+    return None if value == APPROVED else f"tag {APPROVAL_TAG} is {value!r}, not {APPROVED}"
+
+
+def _evidence_problem(version: ModelVersion, rows: Sequence[Entry], rules: Rules) -> str | None:
+    problem = missing_evidence(version.tags, rules.required_gates)
+    if problem:
+        return problem
+    row = _latest(rows, GATES_RECORDED)
+    if row is None or row.evidence != evidence_hash(version):
+        return "the gates' tags are not what `training promote` recorded; run it again"
+    return None
+
+
+def _record_problem(
+    version: ModelVersion, row: Entry | None, rules: Rules, now: datetime
+) -> str | None:
+    if row is None:
+        return "the tag has no record of MLflow's server plugin, so nobody is known to have set it"
+    if row.what != f"{APPROVAL_SET}{APPROVED}":
+        return f"the newest record of the tag says {row.what!r}"
+    if row.who not in rules.reviewers:
+        return f"{row.who} set the tag and is no reviewer ({', '.join(sorted(rules.reviewers))})"
+    if row.evidence != evidence_hash(version):
+        return "the gates' evidence changed after the approval; approve it again"
+    if now > row.at + rules.lifetime:
+        hours = rules.lifetime.total_seconds() / 3600
+        return f"the approval of {row.at:%Y-%m-%d %H:%M} UTC ran out after {hours:g} hours"
+    return None
+
+
+def _overall(version: ModelVersion, rules: Rules) -> str:
+    """`passed`, `failed` or `not_enough_evidence`, over every required gate."""
+    problem = missing_evidence(version.tags, rules.required_gates)
+    if problem is None:
+        return "passed"
+    failed = any(verdict == "fail" for verdict in gate_verdicts(version.tags).values())
+    return "failed" if failed else "not_enough_evidence"
+
+
+def _latest(rows: Sequence[Entry], prefix: str) -> Entry | None:
+    return next((row for row in reversed(rows) if row.what.startswith(prefix)), None)
+
+
+def _approved_at(rows: Sequence[Entry]) -> datetime:
+    row = _latest(rows, APPROVAL_PREFIX)
+    return row.at if row else datetime.max.replace(tzinfo=UTC)

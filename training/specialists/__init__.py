@@ -1,0 +1,1 @@
+"""Models for one kind of content each; the meta-learner weighs them."""

@@ -1,0 +1,145 @@
+"""Out-of-fold training of every stage: no row's score comes from a model that saw the row.
+
+The models of the folds are then averaged (n-grams, specialist) or refitted on all rows with the
+out-of-fold log-odds as input (prefilter).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.logistic import Floats
+from training.ngram_log_odds import NgramLogOdds, fit_ngram_log_odds
+from training.prefilter import (
+    PrefilterParameters,
+    fit_prefilter,
+    prefilter_columns,
+    raw_scores,
+)
+from training.specialists.text import (
+    SpecialistParameters,
+    TextSpecialist,
+    fit_text_specialist,
+)
+from training.table import Say, Table
+
+STAGES = ("ngrams", "prefilter", "content", "style", "general")
+Folds = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a search may change."""
+
+    ngram_strength: float = 30.0
+    prefilter: PrefilterParameters = field(default_factory=PrefilterParameters)
+    specialist: SpecialistParameters = field(default_factory=SpecialistParameters)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Names of the prefilter's columns, and the seed of everything that is drawn."""
+
+    column_names: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Stack:
+    """`log_odds` float64[n, len(STAGES)] out of fold, and the models for unseen events."""
+
+    log_odds: Floats
+    ngrams: NgramLogOdds
+    prefilter: Any
+    specialists: list[TextSpecialist]
+
+
+def fit_stack(
+    table: Table,
+    folds: Folds,
+    parameters: Parameters,
+    fitting: Fitting,
+    say: Say,
+) -> Stack:
+    """Train all stages of one ensemble. `folds` int64[n] from a grouped split."""
+    say("training the n-gram log-odds")
+    ngrams, models = ngrams_out_of_fold(table, folds, parameters.ngram_strength)
+    say("training the prefilter")
+    prefilter = prefilter_out_of_fold(table, folds, ngrams, parameters.prefilter, fitting)
+    booster = _fit_prefilter(table, np.arange(len(table)), ngrams, parameters.prefilter, fitting)
+    say("training the text specialist")
+    heads, specialists = specialist_out_of_fold(table, folds, parameters.specialist, fitting)
+    return Stack(
+        log_odds=np.column_stack([ngrams, prefilter, heads]),
+        ngrams=NgramLogOdds.average(models),
+        prefilter=booster,
+        specialists=specialists,
+    )
+
+
+def ngrams_out_of_fold(
+    table: Table, folds: Folds, strength: float
+) -> tuple[Floats, list[NgramLogOdds]]:
+    """Log-odds float64[n], and the model of each fold."""
+    scores, models = np.zeros(len(table)), []
+    for training, held_out in _divisions(folds):
+        model = fit_ngram_log_odds(
+            table.matrix[training], table.targets[training], table.rarity, strength
+        )
+        scores[held_out] = table.matrix[held_out] @ model.weights + model.intercept
+        models.append(model)
+    return scores, models
+
+
+def prefilter_out_of_fold(
+    table: Table, folds: Folds, ngrams: Floats, parameters: PrefilterParameters, fitting: Fitting
+) -> Floats:
+    """Log-odds float64[n]; `ngrams` are the out-of-fold log-odds of the n-grams."""
+    scores = np.zeros(len(table))
+    for training, held_out in _divisions(folds):
+        booster = _fit_prefilter(table, training, ngrams, parameters, fitting)
+        scores[held_out] = raw_scores(booster, _prefilter_rows(table, held_out, ngrams))
+    return scores
+
+
+def specialist_out_of_fold(
+    table: Table, folds: Folds, parameters: SpecialistParameters, fitting: Fitting
+) -> tuple[Floats, list[TextSpecialist]]:
+    """Log-odds float64[n, 3] by head, and the specialist of each fold."""
+    scores, models = np.zeros((len(table), 3)), []
+    for number, (training, held_out) in enumerate(_divisions(folds)):
+        model = fit_text_specialist(
+            table.embeddings[training], table.lexical[training], table.targets[training],
+            parameters, seed=fitting.seed + 10 * number,
+        )  # fmt: skip
+        scores[held_out] = model.scores(table.embeddings[held_out], table.lexical[held_out])
+        models.append(model)
+    return scores, models
+
+
+def _fit_prefilter(
+    table: Table,
+    rows: NDArray[np.int64],
+    ngrams: Floats,
+    parameters: PrefilterParameters,
+    fitting: Fitting,
+) -> Any:
+    return fit_prefilter(
+        _prefilter_rows(table, rows, ngrams), table.targets[rows], fitting.column_names,
+        parameters, seed=fitting.seed,
+    )  # fmt: skip
+
+
+def _prefilter_rows(table: Table, rows: NDArray[np.int64], ngrams: Floats) -> NDArray[np.float32]:
+    return prefilter_columns(ngrams[rows], table.lexical[rows], table.context[rows])
+
+
+def _divisions(folds: Folds) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """(training rows, held-out rows) of each fold."""
+    return [
+        (np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds)
+    ]

@@ -1,0 +1,91 @@
+"""Thresholds at a target false-positive rate, for each kind of text that has enough ham.
+
+The share of ham above the lowest threshold (any action but allow) is the target; the stricter
+actions take half, a quarter and a tenth of it. Where the rate asks for a finer quantile than the
+ham can show, the tail is taken as exponential (Pickands 1975; Balkema, de Haan 1974).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_contracts.verdicts import ACTIONS, SCORE_DECIMALS, Action
+from training.calibration import LARGEST, SMALLEST
+from training.logistic import Floats, logit, sigmoid
+
+ALL = "all"
+POSITIVE_ACTIONS: tuple[Action, ...] = ACTIONS[1:]
+SHARES = (1.0, 0.5, 0.25, 0.1)  # of the target rate, by POSITIVE_ACTIONS
+FEWEST_EXCEEDANCES = 3
+TAIL_SHARE = 0.02
+FEWEST_IN_TAIL = 10
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """`levels[segment]`: the lowest score of each of POSITIVE_ACTIONS, ascending; has ALL."""
+
+    target_false_positive_rate: float
+    levels: Mapping[str, tuple[float, ...]]
+
+    def of(self, segment: str) -> tuple[float, ...]:
+        return self.levels.get(segment, self.levels[ALL])
+
+    def action(self, score: float, segment: str) -> Action:
+        """The strictest action whose threshold the score reaches."""
+        reached = sum(score >= level for level in self.of(segment))
+        return ACTIONS[reached]
+
+
+def fit_thresholds(
+    scores: Floats, targets: NDArray[np.int64], segments: NDArray[np.str_], target_rate: float
+) -> Thresholds:
+    """Fit on out-of-fold probabilities; segments with too little ham use the thresholds of ALL."""
+    ham = targets == 0
+    if not ham.any():
+        raise ValueError("thresholds at a false-positive rate need ham")
+    levels = {ALL: _levels(scores[ham], target_rate)}
+    for segment in np.unique(segments[ham]):
+        of_segment = ham & (segments == segment)
+        if of_segment.sum() * target_rate >= 1:
+            levels[str(segment)] = _levels(scores[of_segment], target_rate)
+    return Thresholds(target_rate, levels)
+
+
+def threshold_at(ham_scores: Floats, rate: float) -> float:
+    """The score that a `rate` share of ham reaches, rounded up to the decimals of a score.
+
+    >>> threshold_at(np.linspace(0.0005, 0.9995, 1000), 0.5)
+    0.5
+    """
+    logits = np.sort(logit(ham_scores))[::-1]
+    allowed = math.floor(rate * len(logits) + 1e-9)
+    if allowed >= FEWEST_EXCEEDANCES:
+        cut = (logits[allowed - 1] + logits[allowed]) / 2
+    else:
+        cut = _beyond(logits, rate)
+    return _rounded_up(float(sigmoid(np.array([cut]))[0]))
+
+
+def _levels(ham_scores: Floats, target_rate: float) -> tuple[float, ...]:
+    levels = [threshold_at(ham_scores, target_rate * share) for share in SHARES]
+    return tuple(float(level) for level in np.maximum.accumulate(levels))
+
+
+def _beyond(descending: Floats, rate: float) -> float:
+    """The quantile by an exponential tail through the largest logits."""
+    size = min(max(FEWEST_IN_TAIL, math.ceil(TAIL_SHARE * len(descending))), len(descending))
+    foot = descending[size - 1]
+    scale = max(float(np.mean(descending[:size] - foot)), 1e-3)
+    return float(foot + scale * math.log(max(size / (rate * len(descending)), 1.0)))
+
+
+def _rounded_up(score: float) -> float:
+    unit = 10**SCORE_DECIMALS
+    rounded: float = math.ceil(score * unit - 1e-6) / unit
+    return min(max(rounded, SMALLEST), round(LARGEST, SCORE_DECIMALS))

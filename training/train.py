@@ -1,0 +1,179 @@
+"""The story of one training: read, check, describe, search, stack, settle, save."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from data_contracts.labels import LabelledEvent
+from data_contracts.protocols import TrialLog
+from pipelines.features.text.encoder import TextEncoder
+from pipelines.features.text.extraction import CHEAP_NAMES
+from pipelines.near_duplicates import group_related
+from pipelines.splits import grouped_folds
+from training import search_space
+from training.artefact_files import arrays_to_bytes
+from training.ensemble import Ensemble, Parts
+from training.settling import quality, settle
+from training.specialists.text_onnx import export_specialist
+from training.stacking import Fitting, Folds, Parameters, Stack, fit_stack
+from training.table import Table, build_table
+from training.trials import FOLDS, TrialObjective, trial_rows
+from training.tuning import Found, Search, tune
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train. `studies` is where searches keep their journals."""
+
+    trials: int
+    folds: int
+    seed: int
+    target_false_positive_rate: float
+    studies: Path
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Says on stderr what is going on, with the seconds since the start."""
+
+    began: float
+    clock: Clock = time.monotonic
+
+    def __call__(self, message: str) -> None:
+        seconds = self.clock() - self.began
+        print(f"train {seconds:6.1f} s  {message}", file=sys.stderr, flush=True)
+
+
+def train(
+    rows: Sequence[LabelledEvent],
+    encoder: TextEncoder,
+    encoder_file: Path,
+    plan: Plan,
+    log: TrialLog,
+    say: Callable[[str], None],
+) -> Ensemble:
+    """One ensemble from labelled events. The same rows, plan and encoder give the same one."""
+    say(f"reading {len(rows)} labelled events")
+    table, vocabulary, context = build_table(rows, encoder, say)
+    say("grouping near-duplicates")
+    groups = group_related(rows)
+    fitting = Fitting(("ngram_log_odds", *CHEAP_NAMES, *context.names), plan.seed)
+    found = _searched(table, groups, rows, plan, fitting, log, say)
+    folds = _folds(table, groups, plan.folds, plan.seed)
+    stack = fit_stack(table, folds, found.parameters, fitting, say)
+    say("settling calibration and thresholds")
+    policy, scores = settle(table, folds, stack.log_odds, plan.target_false_positive_rate)
+    return Ensemble(
+        Parts(
+            vocabulary=vocabulary,
+            context=context,
+            ngrams=stack.ngrams,
+            prefilter=stack.prefilter.model_to_string(),
+            specialist=export_specialist(stack.specialists),
+            encoder=encoder_file,
+            policy=policy,
+            training={
+                **_described(rows, plan, found),
+                "quality_out_of_fold": quality(policy, table, scores),
+            },
+            out_of_fold=_out_of_fold(rows, table, folds, stack, scores),
+        ),
+        encoder,
+    )
+
+
+def _searched(
+    table: Table,
+    groups: NDArray[np.int64],
+    rows: Sequence[LabelledEvent],
+    plan: Plan,
+    fitting: Fitting,
+    log: TrialLog,
+    say: Callable[[str], None],
+) -> Found:
+    """The best parameters of the search; DEFAULT, untried, where no trial is asked for."""
+    if plan.trials == 0:
+        chosen = search_space.DEFAULT
+        return Found(search_space.parameters_of(chosen), chosen, 0.0, 0)
+    chosen_rows = trial_rows(groups, np.random.default_rng(plan.seed))
+    part = table.part(chosen_rows)
+    folds = _folds(part, groups[chosen_rows], FOLDS, plan.seed)
+    name = f"{rows_digest(rows)[:12]}-seed{plan.seed}-space{search_space.VERSION}"
+    say(f"searching: {plan.trials} trials on {len(part)} of {len(table)} events")
+    search = Search(name, plan.studies / f"{name}.journal", plan.trials, plan.seed)
+    found = tune(search, TrialObjective(part, folds, fitting), _Told(log, say))
+    say(f"best of {found.trials} trials: mean average precision {found.value:.4f}")
+    return found
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Wraps a trial log: every trial is also said."""
+
+    log: TrialLog
+    say: Callable[[str], None]
+
+    def trial(self, number: int, parameters: Any, value: float | None, state: str) -> None:
+        reached = "no value" if value is None else f"mean average precision {value:.4f}"
+        self.say(f"trial {number} {state.lower()}: {reached}")
+        self.log.trial(number, parameters, value, state)
+
+
+def _folds(table: Table, groups: NDArray[np.int64], folds: int, seed: int) -> Folds:
+    """int64[n]: groups stay whole, each dataset's labels are balanced over the folds."""
+    labels = zip(table.datasets, table.targets, strict=True)
+    strata = [f"{name} {target}" for name, target in labels]
+    return grouped_folds(groups, strata, folds, np.random.default_rng(seed))
+
+
+def rows_digest(rows: Sequence[LabelledEvent]) -> str:
+    """Hexadecimal sha256 of the rows' content and order."""
+    total = hashlib.sha256()
+    for row in rows:
+        fields = (row.dataset, row.label, row.event.event_id, row.event.text)
+        total.update("\0".join(fields).encode("utf-8", "surrogatepass") + b"\1")
+    return total.hexdigest()
+
+
+def _described(rows: Sequence[LabelledEvent], plan: Plan, found: Found) -> dict[str, Any]:
+    names = sorted({row.dataset for row in rows})
+    return {
+        "rows": len(rows),
+        "spam": sum(row.is_spam for row in rows),
+        "datasets": {name: sum(row.dataset == name for row in rows) for name in names},
+        "rows_sha256": rows_digest(rows),
+        "seed": plan.seed,
+        "folds": plan.folds,
+        "trials": found.trials,
+        "best_trial_value": found.value,
+        "parameters": dict(found.chosen),
+        "all_parameters": _plain(found.parameters),
+    }
+
+
+def _plain(parameters: Parameters) -> dict[str, Any]:
+    plain: dict[str, Any] = orjson.loads(orjson.dumps(asdict(parameters)))
+    return plain
+
+
+def _out_of_fold(
+    rows: Sequence[LabelledEvent], table: Table, folds: Folds, stack: Stack, scores: Any
+) -> bytes:
+    """Scores of rows by models that did not see them: thresholds can be fitted on these again."""
+    return arrays_to_bytes(
+        event_ids=np.array([row.event.event_id for row in rows]),
+        datasets=table.datasets, segments=table.segments, targets=table.targets, folds=folds,
+        scores=scores, log_odds=stack.log_odds,
+    )  # fmt: skip
