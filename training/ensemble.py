@@ -39,9 +39,11 @@ from training.policy import Policy
 from training.prefilter import prefilter_columns
 from training.reasons import reasons_for
 from training.specialists.text_onnx import OnnxSpecialist
+from training.unfamiliarity import Ground
 
 ENCODER, SPECIALIST, PREFILTER = "encoder.onnx", "text_specialist.onnx", "prefilter.txt"
-NGRAMS, VOCABULARY, OUT_OF_FOLD = "ngrams.npz", "vocabulary.npz", "out_of_fold.npz"
+NGRAMS, VOCABULARY, GROUND = "ngrams.npz", "vocabulary.npz", "ground.npz"
+OUT_OF_FOLD = "out_of_fold.npz"
 POLICY, TRAINING = "policy.json", "training.json"
 
 
@@ -51,6 +53,7 @@ class Parts:
 
     vocabulary: Vocabulary
     context: ContextColumns
+    ground: Ground
     ngrams: NgramLogOdds
     prefilter: str
     specialist: bytes
@@ -82,6 +85,7 @@ class Ensemble:
             parts = Parts(
                 vocabulary=Vocabulary(read_arrays(directory / VOCABULARY)["hashes"]),
                 context=ContextColumns(tuple(stored["context_keys"])),
+                ground=Ground(**read_arrays(directory / GROUND)),
                 ngrams=NgramLogOdds(arrays["weights"], arrays["rarity"], stored["intercept"]),
                 prefilter=(directory / PREFILTER).read_text(encoding="utf-8"),
                 specialist=(directory / SPECIALIST).read_bytes(),
@@ -106,6 +110,7 @@ class Ensemble:
                 PREFILTER: parts.prefilter.encode(),
                 NGRAMS: arrays_to_bytes(weights=parts.ngrams.weights, rarity=parts.ngrams.rarity),
                 VOCABULARY: arrays_to_bytes(hashes=parts.vocabulary.hashes),
+                GROUND: arrays_to_bytes(**parts.ground._asdict()),
                 POLICY: self._policy_bytes,
                 TRAINING: orjson.dumps(dict(parts.training), option=orjson.OPT_INDENT_2),
                 OUT_OF_FOLD: parts.out_of_fold,
@@ -146,15 +151,14 @@ class Ensemble:
         policy = self.parts.policy
         cheap = self._extractor.cheap(event.text)
         ngrams = self.parts.ngrams.score(cheap.ngrams)
-        unseen = self.parts.ngrams.unseen_share(cheap.ngrams)
+        distance = float(self.parts.ground.distances(cheap.lexical[None, :])[0])
         prefilter = self._prefilter_log_odds(event, cheap, ngrams)
-        unlike = policy.unfamiliarity.is_unlike_training(unseen)
+        unlike = policy.unfamiliarity.is_unlike_training(distance)
         if not every_stage and policy.early_exit.settles(prefilter, unlike):
             return self._settled_early(prefilter)
         content, style, general = self._specialist_log_odds(cheap)
-        full = policy.full_log_odds(
-            np.array([[ngrams, prefilter, content, style]]), np.array([general]), np.array([unseen])
-        )
+        known = np.array([[ngrams, prefilter, content, style]])
+        full = policy.full_log_odds(known, np.array([general]), np.array([distance]))
         score = round(float(policy.calibration.probability(full)[0]), SCORE_DECIMALS)
         action = policy.thresholds.action(score, segment_of(cheap.lexical))
         return Assessment(

@@ -52,7 +52,7 @@ class Judgement:
         return tags | ({f"{WAIVER_TAG}{self.gate}": self.waiver} if self.waiver else {})
 
     def metrics(self) -> dict[str, float]:
-        """`gate/figure` and `gate/figure/slice`, which MLflow groups into charts."""
+        """`gate/figure` and `gate/figure.slice`: MLflow draws the charts of a gate together."""
         return {
             _metric_name(self.gate, metric): float(metric["value"])
             for metric in self.record["metrics"]
@@ -129,7 +129,7 @@ def _waiver(gate: str, verdict: str, waivers: Mapping[str, str]) -> str:
 
 def _metric_name(gate: str, metric: Mapping[str, Any]) -> str:
     part = metric.get("slice", "all")
-    name = f"{gate}/{metric['name']}" if part == "all" else f"{gate}/{metric['name']}/{part}"
+    name = f"{gate}/{metric['name']}" if part == "all" else f"{gate}/{metric['name']}.{part}"
     return _NOT_IN_METRIC_NAMES.sub("_", name)[:250]
 
 

@@ -35,12 +35,6 @@ class NgramLogOdds:
             self.intercept
         )
 
-    def unseen_share(self, ngrams: CountedNgrams) -> float:
-        """Share of the text's distinct n-grams that no training text shared."""
-        if len(ngrams.buckets) == 0:
-            return 0.0
-        return float(np.mean(self.rarity[ngrams.buckets] == 0.0))
-
     @classmethod
     def average(cls, models: list[NgramLogOdds]) -> NgramLogOdds:
         """One model that scores as the mean of models with the same rarity."""

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from training.calibration import Calibration
 from training.early_exit import EarlyExit
 from training.logistic import Floats
@@ -27,10 +25,9 @@ class Policy:
     unfamiliarity: Unfamiliarity
     thresholds: Thresholds
 
-    def full_log_odds(self, known: Floats, general: Floats, unseen: Floats) -> Floats:
-        """float64[n] from float64[n, 4] by stage, the general head and the unseen shares."""
-        meta = self.meta_learner.score(np.clip(known, -1e6, 1e6))
-        return self.unfamiliarity.blend(meta, general, unseen)
+    def full_log_odds(self, known: Floats, general: Floats, distances: Floats) -> Floats:
+        """float64[n] from float64[n, 4] by stage, the general head and the distances."""
+        return self.unfamiliarity.blend(self.meta_learner.score(known), general, distances)
 
     def as_record(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,8 +45,8 @@ class Policy:
             early_exit=EarlyExit(**record["early_exit"]),
             unfamiliarity=Unfamiliarity(
                 unfamiliarity["familiar"],
-                Calibration(**unfamiliarity["general"]),
                 unfamiliarity["margin"],
+                Calibration(**unfamiliarity["general"]),
             ),
             thresholds=Thresholds(thresholds["target_false_positive_rate"], levels),
         )

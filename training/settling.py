@@ -17,23 +17,21 @@ from training.policy import Policy
 from training.stacking import STAGES, Folds
 from training.table import Table
 from training.thresholds import fit_thresholds
-from training.unfamiliarity import FAMILIAR_QUANTILE, Unfamiliarity
+from training.unfamiliarity import Ground, fit_unfamiliarity
 
 _KNOWN = [STAGES.index(name) for name in INPUTS]
 _PREFILTER, _GENERAL = STAGES.index("prefilter"), STAGES.index("general")
 
 
 def settle(
-    table: Table, folds: Folds, log_odds: Floats, target_rate: float
+    table: Table, ground: Ground, folds: Folds, log_odds: Floats, target_rate: float
 ) -> tuple[Policy, Floats]:
     """The policy, and the out-of-fold probability of each row, float64[n]."""
     general = log_odds[:, _GENERAL]
-    unfamiliarity = Unfamiliarity(
-        float(np.quantile(table.unseen, FAMILIAR_QUANTILE)),
-        fit_calibration(general, table.targets),
-    )
+    distances = ground.distances(table.lexical)
+    unfamiliarity = fit_unfamiliarity(distances, fit_calibration(general, table.targets))
     meta = cross_fitted(log_odds[:, _KNOWN], table.targets, folds)
-    blended = unfamiliarity.blend(meta, general, table.unseen)
+    blended = unfamiliarity.blend(meta, general, distances)
     calibration = fit_calibration(blended, table.targets)
     scores = calibration.probability(blended)
     policy = Policy(

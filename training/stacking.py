@@ -115,6 +115,7 @@ def specialist_out_of_fold(
         model = fit_text_specialist(
             table.embeddings[training], table.lexical[training], table.targets[training],
             parameters, seed=fitting.seed + 10 * number,
+            weights=_balanced(table.datasets[training], table.targets[training]),
         )  # fmt: skip
         scores[held_out] = model.scores(table.embeddings[held_out], table.lexical[held_out])
         models.append(model)
@@ -143,3 +144,12 @@ def _divisions(folds: Folds) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]
     return [
         (np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds)
     ]
+
+
+def _balanced(
+    datasets: NDArray[np.str_], targets: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """float64[n], mean 1: every label of every dataset weighs the same in all."""
+    strata = np.char.add(datasets.astype(str), targets.astype(str))
+    _, stratum_of, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    return np.asarray(len(targets) / (len(counts) * counts[stratum_of]), np.float64)

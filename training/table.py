@@ -17,7 +17,7 @@ from pipelines.features.text.ngrams import NgramRows
 from pipelines.features.text.normalisation import readable
 from pipelines.features.text.segments import segment_of
 from pipelines.features.text.vocabulary import Vocabulary
-from training.ngram_log_odds import MINIMUM_DOCUMENTS, document_rarity, tfidf_matrix
+from training.ngram_log_odds import document_rarity, tfidf_matrix
 
 Say = Callable[[str], None]
 SAY_EVERY = 4000
@@ -26,8 +26,8 @@ SAY_EVERY = 4000
 @dataclass(frozen=True)
 class Table:
     """n rows: `targets` int64[n] (1 = spam), `matrix` CSR float32[n, buckets], `rarity` its idf,
-    `lexical` float32[n, k], `context` float32[n, c], `embeddings` float32[n, d], `unseen`
-    float64[n] (share of n-grams in no other row), `datasets` and `segments` str[n].
+    `lexical` float32[n, k], `context` float32[n, c], `embeddings` float32[n, d],
+    `datasets` and `segments` str[n].
     """
 
     targets: NDArray[np.int64]
@@ -38,7 +38,6 @@ class Table:
     lexical: NDArray[np.float32]
     context: NDArray[np.float32]
     embeddings: NDArray[np.float32]
-    unseen: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -48,7 +47,6 @@ class Table:
         return Table(
             self.targets[rows], self.datasets[rows], self.segments[rows], self.matrix[rows],
             self.rarity, self.lexical[rows], self.context[rows], self.embeddings[rows],
-            self.unseen[rows],
         )  # fmt: skip
 
 
@@ -71,7 +69,6 @@ def build_table(
         lexical=np.stack([features.lexical for features in cheap]),
         context=np.stack([context.values(row.event) for row in rows]),
         embeddings=_embedded(cheap, extractor, say),
-        unseen=_unseen_shares(counted),
     )
     return table, vocabulary, context
 
@@ -96,11 +93,3 @@ def _embedded(
             say(f"embedded {number} of {len(cheap)} messages")
     return np.stack(vectors)
 
-
-def _unseen_shares(counted: NgramRows) -> NDArray[np.float64]:
-    """As `NgramLogOdds.unseen_share` would be, had the row itself not been counted."""
-    documents = np.bincount(counted.buckets)
-    is_unseen = documents[counted.buckets] <= MINIMUM_DOCUMENTS
-    sizes = np.diff(counted.starts)
-    row_of = np.repeat(np.arange(len(sizes)), sizes)
-    return np.asarray(np.bincount(row_of, is_unseen, len(sizes)) / np.maximum(sizes, 1))

@@ -29,6 +29,7 @@ from training.stacking import Fitting, Folds, Parameters, Stack, fit_stack
 from training.table import Table, build_table
 from training.trials import FOLDS, TrialObjective, trial_rows
 from training.tuning import Found, Search, tune
+from training.unfamiliarity import Ground
 
 Clock = Callable[[], float]
 
@@ -74,11 +75,13 @@ def train(
     folds = _folds(table, groups, plan.folds, plan.seed)
     stack = fit_stack(table, folds, found.parameters, fitting, say)
     say("settling calibration and thresholds")
-    policy, scores = settle(table, folds, stack.log_odds, plan.target_false_positive_rate)
+    ground = Ground.of(table.lexical)
+    policy, scores = settle(table, ground, folds, stack.log_odds, plan.target_false_positive_rate)
     return Ensemble(
         Parts(
             vocabulary=vocabulary,
             context=context,
+            ground=ground,
             ngrams=stack.ngrams,
             prefilter=stack.prefilter.model_to_string(),
             specialist=export_specialist(stack.specialists),

@@ -25,14 +25,26 @@ NO_CHAMPION = "no champion: judged by absolute floors alone"
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Judge, write report and pictures under `{home}/reports/gates/{model}/`; a no is data."""
-    from evaluation.gates.pictures import draw
-
-    gate = gates(load_policy(settings.gates.policy))[arguments.suite]
     suite = _suite(arguments.dataset, settings)
     model = load(arguments.model, settings)
     champion, note = _champion(arguments, settings)
     if champion is not None and champion.name == model.name:
         champion, note = None, "the model is the champion itself: judged by absolute floors alone"
+    return judge(arguments.suite, suite, model, champion, settings, note)
+
+
+def judge(
+    name: str,
+    suite: Suite,
+    model: Contender,
+    champion: Contender | None,
+    settings: Settings,
+    note: str | None = None,
+) -> dict[str, Any]:
+    """One gate's report, written with its pictures; `note` is added to its reasons."""
+    from evaluation.gates.pictures import draw
+
+    gate = gates(load_policy(settings.gates.policy))[name]
     report = gate.judge(suite, model, champion, np.random.default_rng(SEED))
     report = replace(report, reasons=(*report.reasons, *([note] if note else [])))
     folder = settings.reports / "gates" / model.name

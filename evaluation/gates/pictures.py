@@ -111,6 +111,7 @@ def _forest(axis: Any, name: str, metrics: Sequence[Metric]) -> None:
     axis.set_ylim(len(metrics) - 0.4, -0.6)
     if name == "recall":
         axis.set_xlim(0, 1.03)
+    axis.locator_params(axis="x", nbins=5)
     axis.set_title(f"{name.replace('_', ' ')}  ( | bound )", loc="left")
     axis.grid(axis="x", color="#e8eaed")
     axis.set_axisbelow(True)

@@ -18,7 +18,7 @@ dl{display:flex;flex-wrap:wrap;gap:.6rem 2.2rem;margin:.8rem 0}dt{opacity:.75;fo
 dd{margin:0;font-size:1.5rem;font-variant-numeric:tabular-nums}dd small{font-size:.8rem;opacity:.75}
 div.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:.3rem .9rem .3rem 0;border-bottom:1px solid var(--line)}
-th{font-weight:600;white-space:nowrap}th:first-child,td:first-child{text-align:left}
+th{font-weight:600}th,td{white-space:nowrap}th:first-child,td:first-child{text-align:left}
 """
 
 

@@ -129,13 +129,15 @@ class Controller:
         """Look, act, decide: once. True while a rollout is under way."""
         self._tidy_now_and_then()
         rollout, stable = self._store.active(), self._store.stable()
-        if rollout is None:
-            wanted = plan(None, stable or self._adopt_champion())
+        if rollout is not None:
+            self._step_rollout(rollout, stable)
+            return True
+        stable = stable or self._adopt_champion()
+        if stable is not None or self._target.traffic() is None:
+            wanted = plan(None, stable)
             self._revive(wanted, None)
             self._converge(wanted, None)
-            return False
-        self._step_rollout(rollout, stable)
-        return True
+        return False  # what serves although neither store nor registry knows it goes on serving
 
     def _step_rollout(self, rollout: Rollout, stable: Stable | None) -> None:
         """Evidence is read before servers are looked at: a death is seen before its errors are."""
@@ -288,7 +290,8 @@ class Controller:
         champion = self._registry.champion()
         if champion is None:
             return None
-        stable = Stable(self._slots[0], champion)
+        running = (slot for slot, model in self._target.deployed().items() if model == champion)
+        stable = Stable(next(running, self._slots[0]), champion)
         self._store.set_stable(stable, self._leadership.fence)
         self._say(f"version {champion.version}, the registry's champion, is stable")
         return stable

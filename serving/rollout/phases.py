@@ -25,11 +25,11 @@ Phase = Literal[
 ]  # fmt: skip
 Request = Literal["pause", "resume", "promote", "abort"]
 Signal = Literal["applied", "pass", "fail", "late", "broken", "pause", "resume", "promote", "abort"]
+Signals = list[tuple[Signal, str]]
 FORWARD = "forward"  # to the next step, or to full after the last
 BACK = "back"  # to the step that was paused
 END = "end"  # to aborted where somebody asked for it, else to rolled_back
 TERMINAL: tuple[Phase, ...] = ("done", "rolled_back", "aborted")
-FIRST_STEP = 0
 FULL_SECONDS = 2.0
 
 _LEAVES: dict[Signal, str] = {
@@ -165,9 +165,6 @@ def check_steps(steps: Sequence[RolloutStep]) -> None:
 def baseline_weight(canary_weight: int) -> int:
     """The baseline's equal share, as far as there is room: 10 → 10, 50 → 50, 80 → 20."""
     return min(canary_weight, 100 - canary_weight)
-
-
-Signals = list[tuple[Signal, str]]
 
 
 def _signals(

@@ -53,8 +53,9 @@ class Scores:
 Baseline = Callable[[Split], Scores]
 
 
-def cached(name: str, baseline: Baseline, split: Split, folder: Path) -> Scores:
+def cached(baseline: Baseline, split: Split, folder: Path) -> Scores:
     """The baseline's scores, computed once for the same texts, labels and folds."""
+    name = getattr(baseline, "__name__", "baseline")
     path = folder / f"{name}-{_digest(name, split)}.npz"
     if path.is_file():
         stored = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)

@@ -30,7 +30,7 @@ class SpecialistParameters:
     dropout: float = 0.3
     weight_decay: float = 1e-4
     learning_rate: float = 4e-3
-    general_strength: float = 0.1
+    general_strength: float = 0.02
 
 
 class Scaling(NamedTuple):
@@ -92,25 +92,36 @@ def fit_text_specialist(
     parameters: SpecialistParameters,
     *,
     seed: int,
+    weights: NDArray[np.float64] | None = None,
 ) -> TextSpecialist:
-    """Train the three heads on float32[n, d] embeddings and float32[n, k] lexical counts."""
+    """Train the three heads on float32[n, d] embeddings and float32[n, k] lexical counts.
+
+    `weights` float64[n] are those of the `general` head: balanced over datasets and labels, it
+    learns what spam is anywhere, not which dataset holds more of it.
+    """
     scaling = Scaling.of(lexical)
     scaled = embeddings * EMBEDDING_SCALE
     both = np.hstack([scaled, scaling.apply(lexical)])
     return TextSpecialist(
         content=_trained(scaled, targets, parameters, seed),
         style=_trained(both, targets, parameters, seed + 1),
-        general=_linear(embeddings, targets, parameters.general_strength),
+        general=_linear(embeddings, targets, parameters.general_strength, weights),
         scaling=scaling,
     )
 
 
-def _linear(embeddings: Floats, targets: NDArray[np.int64], strength: float) -> Network:
+def _linear(
+    embeddings: Floats,
+    targets: NDArray[np.int64],
+    strength: float,
+    weights: NDArray[np.float64] | None,
+) -> Network:
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=strength, max_iter=500).fit(embeddings, targets)
-    weights = model.coef_.T.astype(np.float32)
-    return Network((weights,), (model.intercept_.astype(np.float32),))
+    model = LogisticRegression(C=strength, max_iter=500)
+    model.fit(embeddings, targets, sample_weight=weights)
+    kernel = model.coef_.T.astype(np.float32)
+    return Network((kernel,), (model.intercept_.astype(np.float32),))
 
 
 def _trained(

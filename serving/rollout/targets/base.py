@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 TrafficArm = Literal["stable", "baseline", "canary"]
-TRAFFIC_ARMS: tuple[TrafficArm, ...] = ("stable", "baseline", "canary")
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def test_a_report_becomes_a_tag_with_its_hash(tmp_path: Path) -> None:
 def test_figures_get_names_that_mlflow_accepts_and_groups(tmp_path: Path) -> None:
     assert _read(tmp_path, REPORT).metrics() == {
         "golden/recall": 0.91,
-        "golden/false positives/language_zh": 0.01,
+        "golden/false positives.language_zh": 0.01,
     }
 
 

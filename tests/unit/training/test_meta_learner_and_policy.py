@@ -3,13 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipelines.features.text.extraction import CHEAP_NAMES
+from pipelines.features.text.lexical import lexical_features
 from training.calibration import Calibration
 from training.early_exit import NEVER, EarlyExit, fit_early_exit
 from training.meta_learner import cross_fitted, fit_meta_learner
 from training.objective import average_precision, mean_average_precision
 from training.policy import Policy
 from training.thresholds import ALL, Thresholds
-from training.unfamiliarity import Unfamiliarity
+from training.unfamiliarity import Ground, Unfamiliarity
 
 
 def test_cross_fitting_shows_no_skill_where_there_is_none() -> None:
@@ -71,16 +73,38 @@ def test_nothing_unlike_the_training_texts_is_settled_early() -> None:
 
 
 def test_on_strange_ground_the_general_reading_takes_over() -> None:
-    ground = Unfamiliarity(0.5, Calibration(2.0, 1.0), margin=0.2)
+    ground = Unfamiliarity(0.5, 0.2, Calibration(2.0, 1.0))
     known, general = np.array([8.0, 8.0, 8.0]), np.array([-1.0, -1.0, -1.0])
     blended = ground.blend(known, general, np.array([0.5, 0.6, 0.9]))
     np.testing.assert_allclose(blended, [8.0, 3.5, -1.0])
+
+
+def test_a_text_of_another_kind_lies_far_off_and_a_row_has_its_own_distance() -> None:
+    messages = np.stack([lexical(f"see you at {hour} then") for hour in range(60)])
+    ground = Ground.of(messages)
+    mail = lexical("<p>Dear Sir</p>\n> quoted\n" * 40)
+    assert ground.distances(mail[None, :])[0] > 3 * ground.distances(messages).max()
+    together, alone = ground.distances(messages)[7], ground.distances(messages[7:8])[0]
+    assert together == pytest.approx(alone, rel=1e-12)
+
+
+def test_a_disguise_is_not_foreign_ground() -> None:
+    messages = np.stack([lexical(f"see you at {hour} then") for hour in range(60)])
+    disguised = messages[:1].copy()
+    disguised[0, CHEAP_NAMES.index("repaired_words")] = 5
+    ground = Ground.of(messages)
+    assert ground.distances(disguised)[0] == ground.distances(messages[:1])[0]
+
+
+def lexical(text: str) -> np.ndarray:
+    return np.append(lexical_features(text), np.float32(0))
 
 
 def test_a_policy_survives_the_way_through_json() -> None:
     learner = fit_meta_learner(np.eye(4), np.array([0, 1, 0, 1]))
     policy = Policy(
         learner, Calibration(1.1, 0.2), Calibration(), EarlyExit(-3.0),
-        Unfamiliarity(0.4, Calibration(2.0, 0.1)), Thresholds(0.001, {ALL: (0.5, 0.6, 0.7, 0.8)}),
+        Unfamiliarity(0.4, 0.1, Calibration(2.0, 0.1)),
+        Thresholds(0.001, {ALL: (0.5, 0.6, 0.7, 0.8)}),
     )  # fmt: skip
     assert Policy.from_record(policy.as_record()) == policy

@@ -35,11 +35,9 @@ def test_one_text_scores_as_in_the_matrix_of_training() -> None:
     np.testing.assert_allclose(alone, in_matrix, rtol=1e-4, atol=1e-5)
 
 
-def test_a_text_without_known_ngrams_has_the_intercept_and_is_all_unseen() -> None:
+def test_a_text_without_known_ngrams_has_the_intercept() -> None:
     model, _ = _fitted()
-    strange = count_ngrams("щщщ")
-    assert model.score(strange) == model.intercept
-    assert model.unseen_share(strange) == 1.0
+    assert model.score(count_ngrams("щщщ")) == model.intercept
 
 
 def test_what_stands_in_one_text_only_is_no_feature() -> None:

@@ -202,6 +202,18 @@ def test_without_champion_it_waits_and_lets_nobody_answer() -> None:
     assert (world.target.models, world.target.in_force) == ({}, None)
 
 
+def test_a_store_that_was_lost_takes_nobody_out_of_service() -> None:
+    world = World(champion=None)
+    world.target.models = {"b": OLD}
+    world.target.in_force = Traffic({"stable": "b"})
+    world.step(3)
+    assert world.target.in_force == Traffic({"stable": "b"})
+    world.champion = OLD
+    world.step(40)
+    assert world.store.stable() == Stable("b", OLD)
+    assert world.target.models == {"b": OLD}
+
+
 def test_a_first_version_goes_to_full_and_becomes_champion() -> None:
     world = World(champion=None)
     world.start()
