@@ -8,14 +8,14 @@ import sys
 from data_contracts.command_line import Verb, main
 from pipelines.days import declare_day
 
-SUITES = ("golden", "adversarial", "fairness")
-
 
 def _declare_gate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, metavar="DIR|URI", help="a folder, models:/NAME/N, or an alias"
     )
-    parser.add_argument("--suite", required=True, choices=SUITES, help="which gate judges")
+    parser.add_argument(
+        "--suite", required=True, metavar="GATE", help="golden, adversarial or fairness"
+    )
     parser.add_argument(
         "--dataset", action="append", metavar="NAME|FILE.jsonl",
         help="judge on this catalogue set or labelled file, may be repeated "

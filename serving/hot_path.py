@@ -245,10 +245,15 @@ def _check_content(headers: dict[bytes, bytes]) -> None:
 def _origin(headers: dict[bytes, bytes]) -> Origin:
     """The arm: Envoy marks a mirrored request's Host, and the weighted cluster's arm in a header.
 
+    A bulk request scores stored events again: like a mirrored one it has no effect on users, so
+    its records never count as decisions.
+
     >>> _origin({b"host": b"127.0.0.1-shadow:8600"})
     Origin(arm='shadow', mirrored=True)
     >>> _origin({b"host": b"127.0.0.1:8600", b"x-weir-arm": b"canary"})
     Origin(arm='canary', mirrored=False)
+    >>> _origin({b"host": b"127.0.0.1:8600", b"x-weir-priority": b"bulk"})
+    Origin(arm='stable', mirrored=True)
     """
     if _MIRROR.search(headers.get(b"host", b"")):
         return Origin("shadow", mirrored=True)
@@ -257,7 +262,7 @@ def _origin(headers: dict[bytes, bytes]) -> Origin:
         shown = arm[:40].decode("ascii", "replace")
         known = ", ".join(_ARMS.values())
         raise BadRequest(f"x-weir-arm is {shown!r}; send one of {known}, or leave it out")
-    return Origin(_ARMS[arm])
+    return Origin(_ARMS[arm], mirrored=headers.get(b"x-weir-priority") == b"bulk")
 
 
 def _v1_answer(decision: Decision) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from serving.decision_log import NOT_RECORDED, DecisionLog
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a request came from: its arm, and whether it is a copy whose answer is dropped."""
+    """Where a request came from: its arm, and whether its answer has no effect on anyone."""
 
     arm: Arm
     mirrored: bool = False

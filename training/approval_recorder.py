@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import flask
+from mlflow.exceptions import MlflowException
 from mlflow.protos.model_registry_pb2 import (
     CreateModelVersion,
     DeleteModelVersionTag,
@@ -109,9 +110,19 @@ def create_app(
     """
     handlers.initialize_backend_stores(backend, backend, "mlflow-artifacts:/")
     app = auth.create_app(flask_app)
+    ensure_model(model)
     ensure_users(passwords, model)
     flask_app.after_request(recorder)
     return WithoutAssistant(app)
+
+
+def ensure_model(model: str) -> None:
+    """Create the registered model: of one that does not exist, MLflow denies even the reading."""
+    store = handlers._get_model_registry_store()  # noqa: SLF001
+    try:
+        store.get_registered_model(model)
+    except MlflowException:
+        store.create_registered_model(model)
 
 
 def ensure_users(passwords: Mapping[str, str], model: str) -> None:

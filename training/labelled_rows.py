@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from data_contracts.config import Settings
 from data_contracts.errors import BadInput, ContractViolation, MissingPart
 from data_contracts.events import decode_line, parse_event
@@ -64,6 +67,19 @@ def check_rows(rows: Sequence[LabelledEvent], where: str) -> None:
             raise BadInput(f"{where}: only one class ({told}); add events labelled {name}")
         if counts[name] < FEWEST_A_LABEL:
             raise BadInput(f"{where}: {told}; add {name}, training needs {FEWEST_A_LABEL} of each")
+
+
+def check_groups(
+    rows: Sequence[LabelledEvent], groups: NDArray[np.int64], folds: int
+) -> None:
+    """BadInput where a label has fewer unrelated groups of rows than there are folds."""
+    for name in LABEL_NAMES:
+        found = {int(group) for row, group in zip(rows, groups, strict=True) if row.label == name}
+        if len(found) < folds:
+            raise BadInput(
+                f"the {name} rows are {len(found)} groups of near-duplicates, fewer than "
+                f"training.folds = {folds}; add {name} that differs more, or lower training.folds"
+            )
 
 
 def _row(line: bytes, dataset: str, where: str) -> LabelledEvent:

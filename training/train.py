@@ -23,6 +23,7 @@ from pipelines.splits import grouped_folds
 from training import search_space
 from training.artefact_files import arrays_to_bytes
 from training.ensemble import Ensemble, Parts
+from training.labelled_rows import check_groups
 from training.settling import quality, settle
 from training.specialists.text_onnx import export_specialist
 from training.stacking import Fitting, Folds, Parameters, Stack, fit_stack
@@ -70,6 +71,7 @@ def train(
     table, vocabulary, context = build_table(rows, encoder, say)
     say("grouping near-duplicates")
     groups = group_related(rows)
+    check_groups(rows, groups, plan.folds)
     fitting = Fitting(("ngram_log_odds", *CHEAP_NAMES, *context.names), plan.seed)
     found = _searched(table, groups, rows, plan, fitting, log, say)
     folds = _folds(table, groups, plan.folds, plan.seed)

@@ -11,11 +11,11 @@ import numpy as np
 import orjson
 
 from data_contracts.config import Settings
-from data_contracts.errors import MissingPart, ServiceUnavailable
+from data_contracts.errors import BadInput, MissingPart, ServiceUnavailable
 from data_contracts.files import write_atomically
 from data_contracts.reports import GateReport
 from evaluation.gates import gates
-from evaluation.gates.base import Contender
+from evaluation.gates.base import Contender, Gate
 from evaluation.gates.policy import load_policy
 from evaluation.gates.suite import Suite, dataset_suite, lake_suite
 
@@ -25,6 +25,7 @@ NO_CHAMPION = "no champion: judged by absolute floors alone"
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Judge, write report and pictures under `{home}/reports/gates/{model}/`; a no is data."""
+    _gate(arguments.suite, settings)  # a wrong name fails before anything is loaded
     suite = _suite(arguments.dataset, settings)
     model = load(arguments.model, settings)
     champion, note = _champion(arguments, settings)
@@ -44,7 +45,7 @@ def judge(
     """One gate's report, written with its pictures; `note` is added to its reasons."""
     from evaluation.gates.pictures import draw
 
-    gate = gates(load_policy(settings.gates.policy))[name]
+    gate = _gate(name, settings)
     report = gate.judge(suite, model, champion, np.random.default_rng(SEED))
     report = replace(report, reasons=(*report.reasons, *([note] if note else [])))
     folder = settings.reports / "gates" / model.name
@@ -75,6 +76,13 @@ def load(model: str, settings: Settings) -> Contender:
 
     ensemble = Ensemble.load(download(model, settings))
     return Contender(ensemble.version, ensemble)
+
+
+def _gate(name: str, settings: Settings) -> Gate:
+    known = gates(load_policy(settings.gates.policy))
+    if name not in known:
+        raise BadInput(f"--suite {name!r} is no gate; use one of {', '.join(known)}")
+    return known[name]
 
 
 def _suite(names: list[str] | None, settings: Settings) -> Suite:

@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from data_contracts.config import Settings
@@ -40,7 +41,6 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
     try:
         with turn.stage("start services"):
             started = start(settings)
-        turn.airflow = airflow_client(settings)
         turn.take()
         with turn.stage("watch"):
             turn.watch()
@@ -58,8 +58,12 @@ class Turn:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.airflow: AirflowClient = airflow_client(settings)
         self.found = loop_report.Found()
+
+    @cached_property
+    def airflow(self) -> AirflowClient:
+        """Signed in at the first use: a fresh home has its password only once services start."""
+        return airflow_client(self.settings)
 
     def take(self) -> None:
         with self.stage("replay"):

@@ -73,11 +73,10 @@ def stop(settings: Settings) -> list[str]:
     supervisor = Supervisor(settings.home)
     stopped = []
     for name in reversed([process.name for process in services(settings)]):
-        if not supervisor.stop(name):
-            continue
-        stopped.append(name)
-        if name == "controller":
+        if name == "gateway":
             call(settings, "serving", "slots", "stop")
+        if supervisor.stop(name):
+            stopped.append(name)
     return stopped
 
 

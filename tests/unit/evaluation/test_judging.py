@@ -62,3 +62,9 @@ def test_no_champion_can_be_asked_for(settings: Settings) -> None:
 def test_an_absent_model_is_bad_input(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="neither a folder"):
         judging.run(asked(tmp_path / "absent"), settings)
+
+
+def test_an_unknown_gate_is_bad_input_that_names_the_known_ones(settings: Settings) -> None:
+    wanted = argparse.Namespace(model="m", champion="none", suite="vibes", dataset=None)
+    with pytest.raises(BadInput, match=r"'vibes'.*golden, adversarial, fairness"):
+        judging.run(wanted, settings)
