@@ -79,7 +79,6 @@ class Training(Section):
     seed: int
     target_false_positive_rate: Annotated[float, Field(gt=0, lt=0.5)]
     minimum_new_labels: Positive
-    threads: Positive
 
 
 class Gates(Section):

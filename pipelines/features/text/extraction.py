@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipelines.features.text.encoder import Embedding, TextEncoder
 from pipelines.features.text.lexical import NAMES, lexical_features
 from pipelines.features.text.ngrams import CountedNgrams, count_ngrams
-from pipelines.features.text.normalisation import readable
+from pipelines.features.text.normalisation import fold, readable
 from pipelines.features.text.vocabulary import Vocabulary
 
 CHEAP_NAMES: tuple[str, ...] = (*NAMES, "repaired_words")
@@ -34,8 +34,12 @@ class TextExtractor:
     def cheap(self, text: str) -> CheapFeatures:
         plain = readable(text)
         repaired, repairs = self._vocabulary.repaired(plain)
-        lexical = np.append(lexical_features(text), np.float32(repairs))
-        return CheapFeatures(repaired if repairs else plain, lexical, count_ngrams(repaired))
+        counts = lexical_features(text, self._undisguised)
+        lexical = np.append(counts, np.float32(repairs))
+        return CheapFeatures(repaired, lexical, count_ngrams(repaired.lower()))
+
+    def _undisguised(self, text: str) -> str:
+        return self._vocabulary.repaired(fold(text))[0]
 
     def embedding(self, canonical: str) -> Embedding:
         return self._encoder.encode(canonical)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
 from math import log1p
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipelines.features.text.normalisation import (
     INVISIBLE,
     MAX_CHARACTERS,
     TAG,
+    fold,
     strip_markup,
 )
 
@@ -54,17 +56,22 @@ NAMES: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def lexical_features(text: str) -> NDArray[np.float32]:
-    """float32[len(NAMES)], finite, in the order of NAMES."""
+def lexical_features(text: str, undisguised: Callable[[str], str] = fold) -> NDArray[np.float32]:
+    """float32[len(NAMES)], finite, in the order of NAMES.
+
+    Signs of disguise are counted in the text as it was written, everything else in what
+    `undisguised` makes of it: a disguise must not make a text look like another kind of text.
+    """
     raw = text[:MAX_CHARACTERS]
-    plain = strip_markup(raw)
+    written = strip_markup(raw)
+    plain = undisguised(written)
     words = _WORD.findall(plain)
     values = [
         *_sizes(raw, plain, words),
         *_signs(plain, words),
         *_references(raw, plain, words),
         *_layout(raw, plain, words),
-        *_disguise(raw, plain, words),
+        *_disguise(raw, written),
         *_form(plain, words),
         *(len(script.findall(plain)) / max(len(plain), 1) for script in _SCRIPTS.values()),
     ]
@@ -127,14 +134,14 @@ def _layout(raw: str, plain: str, words: list[str]) -> list[float]:
     ]
 
 
-def _disguise(raw: str, plain: str, words: list[str]) -> list[float]:
+def _disguise(raw: str, written: str) -> list[float]:
     return [
         len(INVISIBLE.findall(raw)),
-        len(_MIXED_SCRIPT.findall(plain)),
-        len(_LEET.findall(plain)) / max(len(words), 1),
-        len(_SPREAD.findall(plain)),
-        len(_REPEAT.findall(plain)) / max(len(plain), 1),
-        len(_EMOJI.findall(plain)),
+        len(_MIXED_SCRIPT.findall(written)),
+        len(_LEET.findall(written)) / max(len(_WORD.findall(written)), 1),
+        len(_SPREAD.findall(written)),
+        len(_REPEAT.findall(written)) / max(len(written), 1),
+        len(_EMOJI.findall(written)),
     ]
 
 

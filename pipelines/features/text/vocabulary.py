@@ -57,19 +57,20 @@ class Vocabulary:
         return _key(word) in self._known
 
     def repaired(self, text: str) -> tuple[str, int]:
-        """The lower-case text with disguised words written out, and how many there were.
+        """The text with disguised words written out, and how many there were.
 
         >>> Vocabulary.of(["free cash"] * 3).repaired("FR33 c.a.s.h 4 u")
-        ('free cash 4 u', 2)
+        ('FREE cash 4 u', 2)
         """
-        text = _HAN_GAP.sub("", text.lower())
+        text = _HAN_GAP.sub("", text)
         repairs = 0
 
         def joined(match: re.Match[str]) -> str:
             nonlocal repairs
-            words = self._segmented(match.group().replace(match.group(1), ""))
+            letters = match.group().replace(match.group(1), "")
+            words = self._segmented(letters.lower())
             repairs += len(words) > 0
-            return " ".join(words) or match.group()
+            return _cased_like(letters, " ".join(words)) or match.group()
 
         def plain(match: re.Match[str]) -> str:
             nonlocal repairs
@@ -86,9 +87,9 @@ class Vocabulary:
         core = token.strip(".-_*'")
         if not (_LEET_SIGN.search(core) and _LETTER.search(core)):
             return None
-        for attempt in _readings(core):
+        for attempt in _readings(core.lower()):
             if len(attempt) >= MINIMUM_LENGTH and attempt in self:
-                return token.replace(core, attempt)
+                return token.replace(core, _cased_like(core, attempt))
         return None
 
     def _segmented(self, letters: str) -> Sequence[str]:
@@ -104,6 +105,10 @@ class Vocabulary:
             else:
                 return [letters] if len(letters) >= 4 else []
         return words
+
+
+def _cased_like(original: str, word: str) -> str:
+    return word.upper() if original.isupper() else word
 
 
 def _readings(token: str) -> Sequence[str]:
