@@ -34,7 +34,7 @@ class Verb:
     name: str
     summary: str
     target: str
-    declare: Declare = lambda parser: None
+    declare: Declare = lambda _parser: None
 
     def load(self) -> Run:
         module, _, function = self.target.partition(":")

@@ -69,9 +69,7 @@ def check_rows(rows: Sequence[LabelledEvent], where: str) -> None:
             raise BadInput(f"{where}: {told}; add {name}, training needs {FEWEST_A_LABEL} of each")
 
 
-def check_groups(
-    rows: Sequence[LabelledEvent], groups: NDArray[np.int64], folds: int
-) -> None:
+def check_groups(rows: Sequence[LabelledEvent], groups: NDArray[np.int64], folds: int) -> None:
     """BadInput where a label has fewer unrelated groups of rows than there are folds."""
     for name in LABEL_NAMES:
         found = {int(group) for row, group in zip(rows, groups, strict=True) if row.label == name}

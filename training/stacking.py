@@ -146,9 +146,7 @@ def _divisions(folds: Folds) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]
     ]
 
 
-def _balanced(
-    datasets: NDArray[np.str_], targets: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _balanced(datasets: NDArray[np.str_], targets: NDArray[np.int64]) -> NDArray[np.float64]:
     """float64[n], mean 1: every label of every dataset weighs the same in all."""
     strata = np.char.add(datasets.astype(str), targets.astype(str))
     _, stratum_of, counts = np.unique(strata, return_inverse=True, return_counts=True)

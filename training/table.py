@@ -92,4 +92,3 @@ def _embedded(
         if number % SAY_EVERY == 0:
             say(f"embedded {number} of {len(cheap)} messages")
     return np.stack(vectors)
-

@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     output = arguments.output or settings.home / "models" / ensemble.version
     ensemble.save(output)
     write_lineage(output, trace(settings, given.lake_days, ensemble.training["datasets"]))
-    _remember(settings, len(given.rows), output)
+    if given.lake_days:
+        _remember(settings, len(given.rows), output)
     say(f"saved {output}")
     return {
         "model": str(output),
@@ -106,7 +107,7 @@ def _read(arguments: argparse.Namespace, settings: Settings) -> _Input:
 def _require_new_labels(labels: int, settings: Settings) -> None:
     path = settings.home / "models" / LATEST
     before = int(orjson.loads(path.read_bytes())["labels"]) if path.is_file() else 0
-    fewest = settings.training.minimum_new_labels if before else 0
+    fewest = settings.training.minimum_new_labels
     if labels - before < fewest:
         raise NothingToDo(
             f"{labels - before} labels are new since the last training, fewer than "

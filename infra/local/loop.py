@@ -28,6 +28,7 @@ RUN_TIMEOUT_SECONDS = 600.0
 TRAINING_TIMEOUT_SECONDS = 900.0
 REQUESTS_PER_SECOND = 30.0
 POLL_SECONDS = 1.0
+TASK_ENDED = ("success", "skipped", "failed")
 
 
 class RefusedError(WeirError):
@@ -165,9 +166,9 @@ class Turn:
 
         def tell(run: Run, tasks: Sequence[Task]) -> None:
             for task in tasks:
-                if task.state in ("success", "skipped", "failed") and task.task_id not in told:
+                if task.state in TASK_ENDED and task.seconds and task.task_id not in told:
                     told.add(task.task_id)
-                    seconds = "" if task.seconds is None else f"{task.seconds:5.1f} s"
+                    seconds = f"{task.seconds:5.1f} s"
                     say(f"  {run.dag_id:<18} {task.task_id:<16} {task.state:<8} {seconds}")
 
         ended = self.airflow.wait(run, timeout_seconds, tell)

@@ -340,21 +340,22 @@ def _cross_goals(cross: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]
                 "target": f"> {CROSS_AUC}",
                 "measured": row["auc"],
                 "met": row["auc"]["value"] > CROSS_AUC,
-                "met_by_whole_interval": row["auc"]["low"] > CROSS_AUC,
+                "settled": not row["auc"]["low"] <= CROSS_AUC < row["auc"]["high"],
             }
 
 
 def _goal(
     identity: str, statement: str, target: str, measured: Estimate, bound: float
 ) -> dict[str, Any]:
-    """Met by the estimate; whether the whole interval keeps the bound is said beside it."""
+    """Met by the estimate; `settled` says whether the whole interval is on its side."""
     strict = bound == 0.0
-    met, surely = (
-        value > bound if strict else value >= bound for value in (measured.value, measured.low)
+    met, low, high = (
+        value > bound if strict else value >= bound
+        for value in (measured.value, measured.low, measured.high)
     )
     return {
         "id": identity, "statement": statement, "target": target, "measured": _plain(measured),
-        "met": bool(met), "met_by_whole_interval": bool(surely),
+        "met": met, "settled": low if met else not high,
     }  # fmt: skip
 
 
@@ -431,7 +432,7 @@ def _table(report: Mapping[str, Any]) -> str:
     lines += [
         f"  {'met' if goal['met'] else 'NOT MET':<8}{goal['statement']} ({goal['target']}): "
         f"{_shown(goal['measured'], 4)}"
-        f"{'' if goal['met_by_whole_interval'] else ', the interval does not settle it'}"
+        f"{'' if goal['settled'] else ', the interval does not settle it'}"
         f"{'. Cause: ' + goal['cause'] if 'cause' in goal else ''}"
         for goal in report["goals"]
     ]

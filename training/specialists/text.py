@@ -179,9 +179,7 @@ def _frozen(network: Any) -> Network:
     return Network(weights, tuple(layer.bias.detach().numpy().copy() for layer in linear))
 
 
-def mean_scores(
-    members: Sequence[TextSpecialist], embeddings: Floats, lexical: Floats
-) -> Floats:
+def mean_scores(members: Sequence[TextSpecialist], embeddings: Floats, lexical: Floats) -> Floats:
     """float32[n, 3]: the mean of the members, which is what the exported model gives."""
     scores = np.mean([member.scores(embeddings, lexical) for member in members], axis=0)
     return np.asarray(scores, np.float32)

@@ -1,3 +1,5 @@
+"""The light tree scorer gives what LightGBM gives."""
+
 from __future__ import annotations
 
 import numpy as np

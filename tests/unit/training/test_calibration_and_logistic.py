@@ -1,3 +1,5 @@
+"""Calibration and the logistic fit on numbers worked by hand."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""A label among the features is refused, by its name and by its values."""
+
 from __future__ import annotations
 
 import pytest

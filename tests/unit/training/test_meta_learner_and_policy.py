@@ -1,3 +1,5 @@
+"""How stages are weighed, and how a policy is stored and read."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -60,9 +62,7 @@ def test_the_early_exit_lets_through_no_spam_that_the_ensemble_would_catch() -> 
     targets[20] = 1  # the prefilter misses it, the ensemble does not
     full = np.where(targets == 1, 0.9, 0.1)
     early = 1 / (1 + np.exp(-prefilter))
-    fitted = fit_early_exit(
-        prefilter, early, full, full > 0.5, targets, np.array(["a"] * 100)
-    )
+    fitted = fit_early_exit(prefilter, early, full, full > 0.5, targets, np.array(["a"] * 100))
     assert NEVER < fitted.clear_ham < prefilter[20]
 
 

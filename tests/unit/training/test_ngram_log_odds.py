@@ -1,3 +1,5 @@
+"""Weights of n-grams and their average over folds."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The exported specialist scores as the trained one."""
+
 from __future__ import annotations
 
 import numpy as np

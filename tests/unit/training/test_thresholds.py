@@ -1,3 +1,5 @@
+"""Thresholds that keep the false-positive rate, on small lists."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""A whole training on generated events, and what its artefact promises."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,3 +1,5 @@
+"""A search is seeded, resumes, and reports every trial."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

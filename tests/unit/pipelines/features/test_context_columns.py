@@ -1,3 +1,5 @@
+"""Which entries of an event's context become columns, and with what values."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Long texts are read in pieces, and a vector does not depend on its neighbours."""
+
 from __future__ import annotations
 
 from pathlib import Path

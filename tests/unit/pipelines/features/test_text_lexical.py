@@ -1,3 +1,5 @@
+"""Counts and shares of a text, by hand, and finite for every text."""
+
 from __future__ import annotations
 
 import numpy as np

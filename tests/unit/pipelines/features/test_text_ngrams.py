@@ -1,3 +1,5 @@
+"""Hashed n-grams of small texts, counted by hand."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -49,4 +51,3 @@ def test_buckets_ascend_without_repeats_within_bounds(text: str) -> None:
     buckets = count_ngrams(text).buckets
     assert (np.diff(buckets) > 0).all()
     assert len(buckets) == 0 or (buckets[0] >= 0 and buckets[-1] < BUCKETS)
-

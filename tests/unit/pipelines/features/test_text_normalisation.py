@@ -1,3 +1,5 @@
+"""Markup, invisible characters and look-alike letters disappear; other scripts stay."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Leetspeak and spacing are undone where a known word comes out."""
+
 from __future__ import annotations
 
 import numpy as np
