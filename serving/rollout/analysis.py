@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import exp, inf, log, sqrt
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import bdtr, betaincinv
+from scipy.special import bdtr
 
 from data_contracts.reports import GateVerdict, worst
+from evaluation.metrics import clopper_pearson, newcombe_difference, wilson
 
 EARLIEST_REQUESTS = 10  # an arm; below it no figure means anything
 LATENCY_FLOOR_MILLISECONDS = 2.0  # faster than this is all the same to a client
@@ -106,43 +106,6 @@ def judge(canary: Sample, reference: Sample, pairs: Pairs | None, bounds: Bounds
     return Analysis(verdict, "; ".join(deciding), canary.requests, canary.errors, tuple(measured))
 
 
-def wilson(successes: int, n: int, alpha: float) -> tuple[float, float]:
-    """Wilson's score interval of a proportion.
-
-    >>> [round(limit, 3) for limit in wilson(56, 70, 0.05)]  # Newcombe's own example
-    [0.692, 0.877]
-    """
-    z = NormalDist().inv_cdf(1 - alpha / 2)
-    middle = 2 * successes + z * z
-    spread = z * sqrt(z * z + 4 * successes * (n - successes) / n)
-    whole = 2 * (n + z * z)
-    return max(0.0, (middle - spread) / whole), min(1.0, (middle + spread) / whole)
-
-
-def newcombe(a: int, m: int, b: int, n: int, alpha: float) -> tuple[float, float]:
-    """Newcombe's interval of a/m - b/n.
-
-    >>> [round(limit, 4) for limit in newcombe(56, 70, 48, 80, 0.05)]  # his Table II, case a
-    [0.0524, 0.3339]
-    """
-    (low_a, high_a), (low_b, high_b) = wilson(a, m, alpha), wilson(b, n, alpha)
-    p, q = a / m, b / n
-    low = p - q - sqrt((p - low_a) ** 2 + (high_b - q) ** 2)
-    high = p - q + sqrt((high_a - p) ** 2 + (q - low_b) ** 2)
-    return low, high
-
-
-def clopper_pearson(successes: int, n: int, alpha: float) -> tuple[float, float]:
-    """The exact interval of a proportion.
-
-    >>> [round(limit, 4) for limit in clopper_pearson(0, 10, 0.05)]
-    [0.0, 0.3085]
-    """
-    low = 0.0 if successes == 0 else betaincinv(successes, n - successes + 1, alpha / 2)
-    high = 1.0 if successes == n else betaincinv(successes + 1, n - successes, 1 - alpha / 2)
-    return float(low), float(high)
-
-
 def quantile_limits(
     values: Sequence[float], quantile: float, alpha: float
 ) -> tuple[float, float, float]:
@@ -169,9 +132,11 @@ def _errors(canary: Sample, reference: Sample, bounds: Bounds, alpha: float) -> 
     if missing:
         return _unknown("errors", missing, bound)
     p, q = canary.errors / canary.requests, reference.errors / reference.requests
-    low, high = newcombe(
-        canary.errors, canary.requests, reference.errors, reference.requests, alpha
+    difference = newcombe_difference(
+        wilson(canary.errors, canary.requests, 1 - alpha),
+        wilson(reference.errors, reference.requests, 1 - alpha),
     )
+    low, high = difference.low, difference.high
     values = (
         f"error rate {p:.2%} ({canary.errors}/{canary.requests}) against {q:.2%} "
         f"({reference.errors}/{reference.requests}), difference {p - q:+.2%} "
@@ -210,8 +175,8 @@ def _disagreement(pairs: Pairs, bounds: Bounds, alpha: float) -> Measurement:
     if pairs.events < EARLIEST_REQUESTS:
         missing = f"disagreement: {pairs.events} events that both models decided"
         return _unknown("disagreement", missing, bound)
-    share = pairs.disagreements / pairs.events
-    low, high = clopper_pearson(pairs.disagreements, pairs.events, alpha)
+    exact = clopper_pearson(pairs.disagreements, pairs.events, 1 - alpha)
+    share, low, high = exact.value, exact.low, exact.high
     values = (
         f"another action on {share:.2%} ({pairs.disagreements}/{pairs.events}) of the same "
         f"events [{low:.2%}, {high:.2%}], bound {bound:.2%}"

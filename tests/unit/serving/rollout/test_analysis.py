@@ -13,9 +13,7 @@ from serving.rollout.analysis import (
     Pairs,
     Sample,
     judge,
-    newcombe,
     quantile_limits,
-    wilson,
 )
 
 BOUNDS = Bounds(
@@ -34,16 +32,6 @@ def sample(requests: int, errors: int = 0, milliseconds: float = 10.0) -> Sample
 def metric(name: str, canary: Sample, reference: Sample, pairs: Pairs | None = None) -> Measurement:
     analysis = judge(canary, reference, pairs, BOUNDS)
     return next(one for one in analysis.measurements if one.metric == name)
-
-
-def test_newcombe_agrees_with_his_published_examples() -> None:
-    assert newcombe(56, 70, 48, 80, 0.05) == pytest.approx((0.0524, 0.3339), abs=5e-5)
-    assert newcombe(9, 10, 3, 10, 0.05) == pytest.approx((0.1705, 0.8090), abs=5e-5)
-    assert newcombe(10, 10, 0, 10, 0.05) == pytest.approx((0.6075, 1.0), abs=5e-5)
-
-
-def test_wilson_of_no_success_starts_at_zero() -> None:
-    assert wilson(0, 20, 0.05) == pytest.approx((0.0, 0.1611), abs=5e-5)
 
 
 def test_limits_of_a_quantile_are_values_of_the_sample_or_open() -> None:
