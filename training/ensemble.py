@@ -160,7 +160,7 @@ class Ensemble:
         known = np.array([[ngrams, prefilter, content, style]])
         full = policy.full_log_odds(known, np.array([general]), np.array([distance]))
         score = round(float(policy.calibration.probability(full)[0]), SCORE_DECIMALS)
-        action = policy.thresholds.action(score, segment_of(cheap.lexical))
+        action = policy.thresholds.action(score, segment_of(cheap.lexical, event.language))
         return Assessment(
             score=score,
             action=action,

@@ -16,7 +16,7 @@ from data_contracts.reports import GateVerdict
 from training.gate_evidence import APPROVAL_TAG, APPROVED, GATE_TAG, WAIVER_TAG
 from training.registry.versions import ModelVersion
 
-FIGURES_SHOWN = 6
+FIGURES_SHOWN = 12
 _NOT_IN_METRIC_NAMES = re.compile(r"[^\w\-. /:]")
 _GATE_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
@@ -86,7 +86,7 @@ def summary(
     lines = [
         f"## Gates {gates.replace('_', ' ')}",
         "",
-        "| gate | verdict | figures | cases |",
+        "| gate | verdict | figures (95 % interval) | cases |",
         "|---|---|---|---|",
         *(line for judgement in judgements for line in _rows(judgement)),
         "",
@@ -97,7 +97,7 @@ def summary(
         f"Evidence `{evidence}`.",
     ]  # fmt: skip
     if gates == "passed":
-        lines.append(f"To approve, a reviewer sets the tag `{APPROVAL_TAG}` to `{APPROVED}`.")
+        lines.append(f"Approval: a reviewer sets the tag `{APPROVAL_TAG}` to `{APPROVED}`.")
     return "\n".join(lines)
 
 
@@ -134,8 +134,9 @@ def _metric_name(gate: str, metric: Mapping[str, Any]) -> str:
 
 
 def _rows(judgement: Judgement) -> Iterator[str]:
+    """The figures with an interval first: they decide; the others count cases."""
     judged = [metric for metric in judgement.record["metrics"] if metric.get("bound") is not None]
-    shown = judged[:FIGURES_SHOWN]
+    shown = sorted(judged, key=lambda metric: metric.get("low") is None)[:FIGURES_SHOWN]
     figures = "<br>".join(_figure(metric) for metric in shown)
     if len(judged) > len(shown):
         figures += f"<br>and {len(judged) - len(shown)} more"
@@ -144,13 +145,13 @@ def _rows(judgement: Judgement) -> Iterator[str]:
 
 
 def _figure(metric: Mapping[str, Any]) -> str:
-    interval = ""
+    value = f"{metric['value']:g}"
     if metric.get("low") is not None and metric.get("high") is not None:
-        interval = f" [{metric['low']:.3f}, {metric['high']:.3f}]"
+        value = f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"
     part = "" if metric.get("slice", "all") == "all" else f" ({metric['slice']})"
     asked = {"at_least": "≥", "at_most": "≤"}.get(str(metric.get("direction")), "")
-    value = f"{metric['value']:.3f}{interval}"
-    return f"{metric['name']}{part} {value}, asked {asked} {metric['bound']:g}"
+    name = str(metric["name"]).replace("_", " ")
+    return f"{name}{part}: {value}, asked {asked} {metric['bound']:g}"
 
 
 def _reasons(judgement: Judgement) -> list[str]:

@@ -63,7 +63,12 @@ def build_table(
     table = Table(
         targets=np.array([row.is_spam for row in rows], np.int64),
         datasets=np.array([row.dataset for row in rows]),
-        segments=np.array([segment_of(features.lexical) for features in cheap]),
+        segments=np.array(
+            [
+                segment_of(features.lexical, row.event.language)
+                for features, row in zip(cheap, rows, strict=True)
+            ]
+        ),
         matrix=tfidf_matrix(counted, rarity),
         rarity=rarity,
         lexical=np.stack([features.lexical for features in cheap]),

@@ -1,8 +1,11 @@
 """Thresholds at a target false-positive rate, for each kind of text that has enough ham.
 
 The share of ham above the lowest threshold (any action but allow) is the target; the stricter
-actions take half, a quarter and a tenth of it. Where the rate asks for a finer quantile than the
-ham can show, the tail is taken as exponential (Pickands 1975; Balkema, de Haan 1974).
+actions take half, a quarter and a tenth of it. A quantile that rests on a handful of ham is
+whatever these few happen to score, so where fewer than FEWEST_EXCEEDANCES may lie above, the
+largest hundredth is taken as an exponential tail (Pickands 1975; Balkema, de Haan 1974). Kinds
+are nested: `latin-short/tr` in `latin-short` in ALL. Each is drawn towards the next wider one, the
+more so the less ham it has (shrinkage; James, Stein 1961).
 """
 
 from __future__ import annotations
@@ -15,26 +18,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_contracts.verdicts import ACTIONS, SCORE_DECIMALS, Action
+from pipelines.features.text.segments import without_language
 from training.calibration import LARGEST, SMALLEST
 from training.logistic import Floats, logit, sigmoid
 
 ALL = "all"
 POSITIVE_ACTIONS: tuple[Action, ...] = ACTIONS[1:]
 SHARES = (1.0, 0.5, 0.25, 0.1)  # of the target rate, by POSITIVE_ACTIONS
-FEWEST_EXCEEDANCES = 3
-TAIL_SHARE = 0.02
+FEWEST_EXCEEDANCES = 10
+TAIL_SHARE = 0.01
 FEWEST_IN_TAIL = 10
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """`levels[segment]`: the lowest score of each of POSITIVE_ACTIONS, ascending; has ALL."""
+    """`levels[kind]`: the lowest score of each of POSITIVE_ACTIONS, ascending; has ALL."""
 
     target_false_positive_rate: float
     levels: Mapping[str, tuple[float, ...]]
 
     def of(self, segment: str) -> tuple[float, ...]:
-        return self.levels.get(segment, self.levels[ALL])
+        """Those of the narrowest kind that has its own."""
+        kinds = (segment, without_language(segment), ALL)
+        return next(self.levels[kind] for kind in kinds if kind in self.levels)
 
     def action(self, score: float, segment: str) -> Action:
         """The strictest action whose threshold the score reaches."""
@@ -45,16 +51,23 @@ class Thresholds:
 def fit_thresholds(
     scores: Floats, targets: NDArray[np.int64], segments: NDArray[np.str_], target_rate: float
 ) -> Thresholds:
-    """Fit on out-of-fold probabilities; segments with too little ham use the thresholds of ALL."""
+    """Fit on out-of-fold probabilities, `segments` as `segment_of` names them.
+
+    A kind with less ham than shows one false positive at the target rate has no thresholds of its
+    own: it uses those of the next wider kind.
+    """
     ham = targets == 0
     if not ham.any():
         raise ValueError("thresholds at a false-positive rate need ham")
-    levels = {ALL: _levels(scores[ham], target_rate)}
-    for segment in np.unique(segments[ham]):
-        of_segment = ham & (segments == segment)
-        if of_segment.sum() * target_rate >= 1:
-            levels[str(segment)] = _levels(scores[of_segment], target_rate)
-    return Thresholds(target_rate, levels)
+    fitted = Thresholds(target_rate, {ALL: _levels(scores[ham], target_rate)})
+    wide = np.array([without_language(segment) for segment in segments])
+    for kind in sorted({*wide.tolist(), *segments.tolist()}):  # a wider kind before a narrower
+        of_kind = ham & ((wide == kind) | (segments == kind))
+        if (size := int(of_kind.sum())) * target_rate >= 1:
+            own = _levels(scores[of_kind], target_rate)
+            drawn = _drawn(own, fitted.of(kind), size / (size + 1 / target_rate))
+            fitted = Thresholds(target_rate, {**fitted.levels, kind: drawn})
+    return fitted
 
 
 def threshold_at(ham_scores: Floats, rate: float) -> float:
@@ -75,6 +88,12 @@ def threshold_at(ham_scores: Floats, rate: float) -> float:
 def _levels(ham_scores: Floats, target_rate: float) -> tuple[float, ...]:
     levels = [threshold_at(ham_scores, target_rate * share) for share in SHARES]
     return tuple(float(level) for level in np.maximum.accumulate(levels))
+
+
+def _drawn(own: tuple[float, ...], wider: tuple[float, ...], trust: float) -> tuple[float, ...]:
+    """`trust` in `own`, the rest in `wider`: a mean of log-odds, level by level."""
+    logits = trust * logit(np.array(own)) + (1 - trust) * logit(np.array(wider))
+    return tuple(_rounded_up(float(score)) for score in sigmoid(logits))
 
 
 def _beyond(descending: Floats, rate: float) -> float:

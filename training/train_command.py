@@ -130,7 +130,7 @@ def _trial_log(
         return
     from training.registry import connect, training_run
 
-    with training_run(connect(settings), f"train on {given.where}"[:80]) as log:
+    with training_run(connect(settings), f"{given.where}: train"[:80]) as log:
         yield log, log.run_id
 
 

@@ -112,7 +112,7 @@ def _forest(axis: Any, name: str, metrics: Sequence[Metric]) -> None:
     if name == "recall":
         axis.set_xlim(0, 1.03)
     axis.locator_params(axis="x", nbins=5)
-    axis.set_title(f"{name.replace('_', ' ')}  ( | bound )", loc="left")
+    axis.set_title(f"{name.replace('_', ' ')} (black tick: bound)", loc="left")
     axis.grid(axis="x", color="#e8eaed")
     axis.set_axisbelow(True)
 
@@ -131,7 +131,8 @@ def _evasion(report: GateReport) -> Figure | None:
             axis.plot([metric.bound] * 2, [row - 0.4, row + 0.4], color="#202124", lw=1.2, ls=":")
     axis.set_yticks(range(len(metrics)), [f"{m.slice}  (n={m.sample_size})" for m in metrics])
     axis.invert_yaxis()
-    axis.set(xlim=(0, 1), xlabel="share of caught spam that escapes in disguise (dotted: bound)")
+    widest = max(max(m.high or m.value, m.bound or 0.0) for m in metrics)
+    axis.set(xlim=(0, min(1.0, 1.25 * widest)), xlabel="share that escapes (dotted: bound)")
     axis.set_title("Evasion at the model's own threshold", loc="left")
     figure.tight_layout()
     return figure

@@ -19,6 +19,8 @@ from evaluation.metrics import wilson
 
 PERCENTILES = (50, 95, 99)
 FIRST_SERVER_ERROR = 500
+SHADOW = "shadow"
+WARM_UP = "weir-warm-up-"  # the events that a rollout warms a new server with
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,22 @@ class Decision:
     def is_positive(self) -> bool:
         return self.action != "allow"
 
+    @property
+    def is_of_users(self) -> bool:
+        copied = self.mirrored and self.arm != SHADOW
+        return not copied and not self.event_id.startswith(WARM_UP)
+
 
 def decisions_since(folder: Path, start: datetime, end: datetime) -> list[Decision]:
-    """Decisions in [start, end); unfinished lines and files that nobody touched since are left."""
+    """Decisions about users' events in [start, end), and the shadow's on the same events.
+
+    Left out: warm-ups, stored events that were scored again in bulk (mirrored, but of no shadow),
+    unfinished lines, and files that nobody touched since.
+    """
     files = sorted(folder.glob("*.jsonl"))
     recent = [path for path in files if path.stat().st_mtime >= start.timestamp()]
     found = (_decision(record) for path in recent for record in _records(path))
-    return [decision for decision in found if start <= decision.decided_at < end]
+    return [one for one in found if start <= one.decided_at < end and one.is_of_users]
 
 
 def traffic(decisions: Sequence[Decision]) -> dict[str, Any]:

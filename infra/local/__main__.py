@@ -15,7 +15,7 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
 VERBS = [
     Verb("up", "start the services and print their addresses", "infra.local.stack:up"),
     Verb("down", "stop what `up` or `run` started", "infra.local.stack:down"),
-    Verb("status", "what runs, and where its log is", "infra.local.stack:status"),
+    Verb("status", "what runs, and where each log is", "infra.local.stack:status"),
     Verb(
         "run",
         "one whole turn of the loop on real messages, driven through Airflow",

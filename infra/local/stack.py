@@ -33,16 +33,9 @@ def down(_arguments: argparse.Namespace, settings: Settings) -> None:
 
 
 def status(_arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    """Every service of this home: running or not, and its log."""
+    """The services of this home that run, each with its log."""
     supervisor = Supervisor(settings.home)
-    alive = set(supervisor.running())
-    return {
-        process.name: {
-            "running": process.name in alive,
-            "log": str(supervisor.log_file(process.name)),
-        }
-        for process in services(settings)
-    }
+    return {name: {"log": str(supervisor.log_file(name))} for name in supervisor.running()}
 
 
 def start(settings: Settings) -> list[str]:
@@ -72,11 +65,11 @@ def stop(settings: Settings) -> list[str]:
     """
     supervisor = Supervisor(settings.home)
     stopped = []
-    for name in reversed([process.name for process in services(settings)]):
+    for name in reversed(supervisor.running()):
         if name == "gateway":
             call(settings, "serving", "slots", "stop")
-        if supervisor.stop(name):
-            stopped.append(name)
+        supervisor.stop(name)
+        stopped.append(name)
     return stopped
 
 

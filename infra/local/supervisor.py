@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,12 +83,12 @@ class Supervisor:
     def is_running(self, name: str) -> bool:
         return self._process(name) is not None
 
-    def running(self) -> Iterator[str]:
-        """Names of the services of this home that are alive."""
-        for record in sorted((self.home / "run").glob("*.service.json")):
-            name = record.name.removesuffix(".service.json")
-            if self.is_running(name):
-                yield name
+    def running(self) -> list[str]:
+        """Names of the services of this home that are alive, in the order of their start."""
+        records = (self.home / "run").glob("*.service.json")
+        names = [record.name.removesuffix(".service.json") for record in records]
+        alive = {name: process for name in names if (process := self._process(name))}
+        return sorted(alive, key=lambda name: alive[name].create_time())
 
     def log_file(self, name: str) -> Path:
         return self.home / "logs" / f"{name}.log"

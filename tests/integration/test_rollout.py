@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from data_contracts.config import PROJECT
@@ -160,3 +161,10 @@ def test_a_busy_port_is_named_with_its_setting(running: Laboratory) -> None:
     assert second.returncode == 2
     assert "serving.gateway_port" in second.stderr
     assert "WEIR__SERVING__GATEWAY_PORT" in second.stderr
+
+
+def test_clients_cannot_unload_the_model_through_the_gateway(lab: Laboratory) -> None:
+    gateway = f"http://127.0.0.1:{lab.plane.gateway_port}"
+    answer = httpx.post(f"{gateway}/v2/repository/models/spam/unload", timeout=5)
+    assert answer.status_code == 403
+    assert "rollout" in answer.json()["error"]

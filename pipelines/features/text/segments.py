@@ -1,4 +1,4 @@
-"""The kind of a text by script and length: thresholds are held for each kind apart."""
+"""The kind of a text by script, length and declared language: each kind has its own thresholds."""
 
 from __future__ import annotations
 
@@ -21,8 +21,12 @@ _COLUMNS = {script: [NAMES.index(name) for name in names] for script, names in _
 _DOMINANT_SHARE = 0.2
 
 
-def segment_of(lexical: NDArray[np.float32]) -> str:
-    """For example `latin-short` or `han-long`, from the lexical features of the text."""
+def segment_of(lexical: NDArray[np.float32], language: str | None = None) -> str:
+    """For example `latin-short`, or `latin-short/tr` for an event that declares its language.
+
+    Script and length come from the lexical features of the text; of `language`, a BCP 47 tag,
+    the first part counts.
+    """
     script = next(
         (
             script
@@ -32,4 +36,13 @@ def segment_of(lexical: NDArray[np.float32]) -> str:
         "latin",
     )
     is_long = float(lexical[_LENGTH]) >= log1p(LONG_CHARACTERS)
-    return f"{script}-{'long' if is_long else 'short'}"
+    segment = f"{script}-{'long' if is_long else 'short'}"
+    return f"{segment}/{language.partition('-')[0].lower()}" if language else segment
+
+
+def without_language(segment: str) -> str:
+    """
+    >>> without_language("latin-short/tr")
+    'latin-short'
+    """
+    return segment.partition("/")[0]

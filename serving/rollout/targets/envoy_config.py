@@ -78,7 +78,11 @@ def cluster_name(slot: str) -> str:
 
 def routes(plane: DataPlane, traffic: Traffic | None) -> dict[str, Any]:
     """The discovery response with the one route configuration; it carries `traffic` itself."""
-    answering = [_no_champion()] if traffic is None else [_predict(traffic), _others(traffic)]
+    answering = (
+        [_no_champion()]
+        if traffic is None
+        else [_predict(traffic), _no_repository(), _others(traffic)]
+    )
     known = _as_data(traffic)
     configuration = {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
@@ -214,6 +218,12 @@ def _others(traffic: Traffic) -> dict[str, Any]:
 
 def _no_champion() -> dict[str, Any]:
     return _direct("no-champion", 503, NO_CHAMPION, r"/v[12](/.*)?")
+
+
+def _no_repository() -> dict[str, Any]:
+    """Clients may not unload what serves everybody: loading is the rollout's business."""
+    message = "models are loaded and unloaded by the rollout alone; see `serving rollout --help`"
+    return _direct("repository", 403, message, r"/v2/repository(/.*)?")
 
 
 def _not_found() -> dict[str, Any]:

@@ -36,7 +36,7 @@ def test_a_service_is_started_once_and_stopped(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path)
     assert supervisor.start(SLEEPER)
     assert not supervisor.start(SLEEPER), "a second start leaves the running one alone"
-    assert list(supervisor.running()) == ["sleeper"]
+    assert supervisor.running() == ["sleeper"]
     pid = int(record_of(tmp_path, "sleeper")["pid"])
     assert supervisor.stop("sleeper")
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -107,7 +107,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_the_summary_shows_verdict_figure_interval_and_what_to_do(tmp_path: Path) -> None:
     text = summary(VERSION, [_read(tmp_path, REPORT)], "passed", "sha256:ab")
-    assert "| golden | **pass** | recall 0.910 [0.880, 0.930], asked ≥ 0.85 | 400 |" in text
+    assert "| golden | **pass** | recall: 0.910 [0.880, 0.930], asked ≥ 0.85 | 400 |" in text
     assert "sets the tag `weir.approval` to `approved`" in text
     refused = replace(REPORT, verdict="fail", reasons=("recall fails: 0.2",))
     text = summary(VERSION, [_read(tmp_path, refused)], "failed", "sha256:ab")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.logistic import sigmoid
+from training.logistic import logit, sigmoid
 from training.thresholds import (
     ALL,
     FEWEST_EXCEEDANCES,
@@ -56,6 +56,43 @@ def test_stricter_actions_have_higher_thresholds_and_small_segments_use_those_of
     assert list(fitted.of("latin-short")) == sorted(fitted.of("latin-short"))
     assert "han-short" not in fitted.levels
     assert fitted.of("han-short") == fitted.levels[ALL]
+
+
+def test_a_language_without_thresholds_uses_those_of_its_script_and_length() -> None:
+    assert LEVELS.of("han-short/zh") == LEVELS.of("han-short")
+    assert LEVELS.of("latin-short/en") == LEVELS.levels[ALL]
+
+
+def test_few_exceedances_are_read_off_an_exponential_tail() -> None:
+    """Of 2000 ham the largest 20 have log-odds 1 to 20, the mean 9.5 above the foot 1.
+
+    The quantile of 0.001 is 1 + 9.5 * ln(20 / 2), whatever the two largest alone may say.
+    """
+    logits = np.concatenate([np.full(1980, -5.0), np.arange(1.0, 21.0)])
+    ham = sigmoid(logits / 3)
+    expected = float(sigmoid(np.array([(1 + 9.5 * np.log(10)) / 3]))[0])
+    assert threshold_at(ham, 0.001) == pytest.approx(expected, abs=2e-6)
+
+
+def test_a_kind_of_text_is_drawn_towards_the_wider_kind() -> None:
+    """3000 ham at the rate 0.001: a trust of 3000 / (3000 + 1000) in its own tail."""
+    rng = np.random.default_rng(0)
+    scores = sigmoid(np.concatenate([rng.normal(-4, 1, 3000), rng.normal(-2, 1, 3000)]))
+    targets = np.zeros(6000, np.int64)
+    segments = np.repeat(["latin-short/tr", "latin-short/en"], 3000)
+    fitted = fit_thresholds(scores, targets, segments, 0.001)
+    own, wider = threshold_at(scores[:3000], 0.001), fitted.of("latin-short")[0]
+    drawn = 0.75 * logit(np.array([own])) + 0.25 * logit(np.array([wider]))
+    assert fitted.of("latin-short/tr")[0] == pytest.approx(float(sigmoid(drawn)[0]), abs=2e-6)
+    assert own < fitted.of("latin-short/tr")[0] < wider
+
+
+@given(st.lists(st.sampled_from(["han-short", "latin-short/tr", "latin-short"]), min_size=50))
+def test_the_order_of_the_rows_does_not_matter(kinds: list[str]) -> None:
+    scores = np.random.default_rng(0).random(len(kinds))
+    targets, segments = np.zeros(len(kinds), np.int64), np.array(kinds)
+    fitted = fit_thresholds(scores, targets, segments, 0.05)
+    assert fitted == fit_thresholds(scores[::-1], targets, segments[::-1], 0.05)
 
 
 def test_thresholds_need_ham() -> None:

@@ -19,6 +19,7 @@ from training.artefact_files import MANIFEST
 from training.ensemble import Ensemble
 from training.labelled_rows import check_rows, read_file
 from training.registry.artefact import refuse_pickles
+from training.thresholds import ALL, Thresholds
 from training.train import Plan, train
 from training.tuning import NoTrialLog
 
@@ -91,6 +92,21 @@ def test_an_answer_depends_on_neither_neighbours_nor_order(ensemble: Ensemble) -
     alone = [ensemble.assess([event])[0] for event in events]
     assert together == alone
     assert ensemble.assess(events[::-1])[::-1] == together
+
+
+def test_a_declared_language_chooses_the_thresholds_and_leaves_the_score(
+    ensemble: Ensemble,
+) -> None:
+    strict, lenient = (0.0, 2.0, 2.0, 2.0), (2.0, 2.0, 2.0, 2.0)
+    thresholds = Thresholds(0.001, {ALL: lenient, "latin-short/tr": strict})
+    policy = dataclasses.replace(ensemble.parts.policy, thresholds=thresholds)
+    model = Ensemble(dataclasses.replace(ensemble.parts, policy=policy), WordEncoder())
+    events = [
+        Event(event_id="e", text=SPAM[0], language=language) for language in (None, "en", "tr-TR")
+    ]
+    plain, english, turkish = model.assess(events, every_stage=True)
+    assert (plain.action, english.action, turkish.action) == ("allow", "allow", "limit")
+    assert plain.score == english.score == turkish.score
 
 
 def test_the_same_rows_and_seed_train_the_same_model(ensemble: Ensemble, tmp_path: Path) -> None:

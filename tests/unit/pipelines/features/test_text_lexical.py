@@ -55,3 +55,8 @@ def test_every_text_has_finite_features(text: str) -> None:
 )
 def test_a_text_belongs_to_a_segment_by_script_and_length(text: str, segment: str) -> None:
     assert segment_of(lexical_features(text)) == segment
+
+
+def test_a_declared_language_narrows_the_segment() -> None:
+    assert segment_of(lexical_features("merhaba"), "tr-TR") == "latin-short/tr"
+    assert segment_of(lexical_features("hello"), "zh") == "latin-short/zh"
