@@ -19,6 +19,7 @@ DATASET = "synthetic"
 SPAM_SHARE = 0.35
 OTHER_SIDE_SHARE = 0.04  # messages that carry a phrase typical of the other label
 CAMPAIGN_SHARE = 0.2  # spam that repeats an earlier one with small changes
+ACCOUNTS = 100_000  # so many that only campaigns come from one account again and again
 LEET = str.maketrans({"e": "3", "o": "0", "i": "1", "a": "4"})
 
 
@@ -118,7 +119,7 @@ def _event(
 ) -> LabelledEvent:
     label: LabelName = "spam" if rng.random() < SPAM_SHARE else "ham"
     phrases = LANGUAGES[int(rng.integers(len(LANGUAGES)))]
-    account = f"user-{int(rng.integers(40 if label == 'spam' else 400))}"
+    account = f"user-{int(rng.integers(ACCOUNTS))}"
     if label == "spam" and campaigns and rng.random() < CAMPAIGN_SHARE:
         phrases, text, account = campaigns[int(rng.integers(len(campaigns)))]
         text = f"{text} {int(rng.integers(100))}"
