@@ -21,6 +21,7 @@ from infra.local import loop_report
 from infra.local.airflow_client import AirflowClient, Run, Task
 from infra.local.commands import call
 from infra.local.console import say
+from infra.local.earlier_turns import has_earlier_turn, set_aside
 from infra.local.live_traffic import live_traffic
 from infra.local.stack import airflow_client, start, stop
 
@@ -39,6 +40,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
     """Turn the loop once, write `reports/loop.json`, and print the summary."""
     began = time.monotonic()
     turn = Turn(settings)
+    if has_earlier_turn(settings.home):
+        stop(settings)
+        say(f"the last turn's state is kept in {set_aside(settings.home)}")
     try:
         with turn.stage("start services"):
             started = start(settings)
