@@ -1,8 +1,8 @@
 """A seeded generator of messages in English and German, for machines without any dataset.
 
 Spam and ham share most of their phrases and all of their links; a few in a hundred of each
-carry the other's phrases, and some spam hides letters. So the label can be learnt, but not
-perfectly. Nothing measured on it says anything about real traffic.
+carry one of the other's phrases too, and some spam hides letters. So the label can be learnt, but
+not from any single word. Nothing measured on it says anything about real traffic.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from data_contracts.labels import LabelledEvent, LabelName
 
 DATASET = "synthetic"
 SPAM_SHARE = 0.35
-OTHER_SIDE_SHARE = 0.04  # messages that carry a phrase typical of the other label
+OTHER_SIDE_SHARE = 0.04  # messages that also carry a phrase typical of the other label
 CAMPAIGN_SHARE = 0.2  # spam that repeats an earlier one with small changes
 ACCOUNTS = 100_000  # so many that only campaigns come from one account again and again
 LEET = str.maketrans({"e": "3", "o": "0", "i": "1", "a": "4"})
@@ -140,7 +140,7 @@ def _message(label: LabelName, phrases: Phrases, rng: np.random.Generator) -> st
     own, other = (phrases.spam, phrases.ham) if label == "spam" else (phrases.ham, phrases.spam)
     pools = [phrases.shared, phrases.shared, own]
     if rng.random() < OTHER_SIDE_SHARE:
-        pools[2] = other
+        pools += [own, other]  # the own side still outweighs it: the label is no coin's toss
     if rng.random() < 0.3:
         pools.append(own)
     parts = [_phrase(pool, phrases, rng) for pool in pools]

@@ -163,8 +163,8 @@ def test_a_busy_port_is_named_with_its_setting(running: Laboratory) -> None:
     assert "WEIR__SERVING__GATEWAY_PORT" in second.stderr
 
 
-def test_clients_cannot_unload_the_model_through_the_gateway(lab: Laboratory) -> None:
-    gateway = f"http://127.0.0.1:{lab.plane.gateway_port}"
+def test_clients_cannot_unload_the_model_through_the_gateway(running: Laboratory) -> None:
+    gateway = f"http://127.0.0.1:{running.plane.gateway_port}"
     answer = httpx.post(f"{gateway}/v2/repository/models/spam/unload", timeout=5)
     assert answer.status_code == 403
     assert "rollout" in answer.json()["error"]

@@ -366,7 +366,7 @@ def test_promotion_leaves_reports_pictures_figures_and_a_summary(
     assert files == ["gates/golden/golden.json", "gates/golden/golden.svg"]
     assert figures["golden/average_precision"] == 0.98
     assert "golden/average_precision.language_tr" in figures
-    assert "| golden | **pass** | average_precision 0.980 [0.960, 0.990], asked ≥ 0.9 | 400 |" in (
+    assert "| golden | **pass** | average precision: 0.980 [0.960, 0.990], asked ≥ 0.9 | 400 |" in (
         description
     )
 
