@@ -17,6 +17,8 @@ LABEL_NAMES: tuple[LabelName, ...] = get_args(LabelName)
 class Label:
     """One label as it stands in `labels/day=`.
 
+    `batch` names the labels that came together (by default one reviewer's of one day): what is
+    judged, quarantined and removed as one.
     `inclusion_probability` is the chance, in (0, 1], that the audit arm drew this event, and
     None for arms that chose it: only audit labels may weigh into unbiased estimates.
     """
@@ -28,6 +30,7 @@ class Label:
     strategy: str
     inclusion_probability: float | None
     observed_at: datetime
+    batch: str
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,15 @@ class LabelledEvent:
     """An event with its label: what training and gates read. `group` keeps related rows together.
 
     Rows of one group (for example one author or one video) never stand on both sides of a split.
+    `inclusion_probability` is the chance that the row was drawn for labelling: 1 for a whole
+    dataset, None where a sampler chose it for a reason.
     """
 
     event: Event
     label: LabelName
     dataset: str
     group: str | None = None
+    inclusion_probability: float | None = 1.0
 
     @property
     def is_spam(self) -> bool:

@@ -48,6 +48,7 @@ LABELS = pa.schema(
         pa.field("strategy", pa.string(), nullable=False),
         pa.field("inclusion_probability", pa.float64()),
         pa.field("observed_at", _TIME, nullable=False),
+        pa.field("batch", pa.string(), nullable=False),
     ]
 )
 QUARANTINE = pa.schema(

@@ -110,9 +110,10 @@ def labelled_events(lake: Path, wanted: Sequence[str] | None = None) -> list[Lab
     return [
         LabelledEvent(
             event=event_of(row),
-            label=parse_label(labels[row["event_id"]]),
+            label=parse_label(labels[row["event_id"]]["label"]),
             dataset=row["source"],
             group=row["account_hash"],
+            inclusion_probability=labels[row["event_id"]]["inclusion_probability"],
         )
         for row in chosen.to_pylist()
     ]
@@ -139,11 +140,12 @@ def event_of(row: dict[str, Any]) -> Event:
     )
 
 
-def _latest_labels(labels: pa.Table) -> dict[str, str]:
-    ordered = labels.select(["event_id", "label", "observed_at"]).sort_by(
+def _latest_labels(labels: pa.Table) -> dict[str, dict[str, Any]]:
+    """Event to its latest label with the chance of its draw; after adjudication, that one."""
+    ordered = labels.select(["event_id", "label", "inclusion_probability", "observed_at"]).sort_by(
         [("observed_at", "ascending"), ("label", "ascending")]
     )
-    return dict(zip(ordered["event_id"].to_pylist(), ordered["label"].to_pylist(), strict=True))
+    return {row["event_id"]: row for row in ordered.to_pylist()}
 
 
 def _read_part(path: Path, schema: pa.Schema) -> pa.Table:

@@ -79,6 +79,7 @@ ANSWERS = Table(
     Column("source", String(32), nullable=False),
     Column("leased_at", UtcTime, nullable=False),
     Column("answered_at", UtcTime, nullable=False),
+    Column("batch", String(128), nullable=False),
 )
 MAXIMUM_LEASES = 10_000  # tasks moved by one statement: databases bound its parameters
 _NOBODY = {"reviewer": None, "leased_at": None, "lease_expires_at": None}
@@ -166,7 +167,9 @@ class LabelQueue:
         with self._engine.begin() as connection:
             if not _holds(connection, task_id, reviewer):
                 raise LabelRefused(_refusal(connection, task_id, reviewer))
-            leased_at = connection.scalar(select(TASKS.c.leased_at).where(TASKS.c.id == task_id))
+            task = connection.execute(
+                select(TASKS.c.leased_at, TASKS.c.day).where(TASKS.c.id == task_id)
+            ).one()
             _move(connection, [task_id], "submit")
             connection.execute(
                 insert(ANSWERS).values(
@@ -174,8 +177,9 @@ class LabelQueue:
                     reviewer=reviewer,
                     label=checked,
                     source=source,
-                    leased_at=leased_at,
+                    leased_at=task.leased_at,
                     answered_at=now,
+                    batch=f"{task.day}/{reviewer}",
                 )
             )
 
@@ -224,6 +228,7 @@ class LabelQueue:
                 TASKS.c.strategy,
                 TASKS.c.inclusion_probability,
                 ANSWERS.c.answered_at.label("observed_at"),
+                ANSWERS.c.batch,
             )
             .join_from(ANSWERS, TASKS)
             .where(TASKS.c.day == day, TASKS.c.state == "labelled")

@@ -90,7 +90,9 @@ def test_a_label_keeps_where_it_came_from(queue: LabelQueue) -> None:
     assert task.lease_expires_at == NOW + LEASE
     queue.submit(task.id, "ana", "spam", NOW + timedelta(seconds=40))
     observed_at = NOW + timedelta(seconds=40)
-    assert queue.labels(DAY) == [Label("e1", "spam", "reviewer", "ana", "audit", 0.25, observed_at)]
+    assert queue.labels(DAY) == [
+        Label("e1", "spam", "reviewer", "ana", "audit", 0.25, observed_at, f"{DAY}/ana")
+    ]
 
 
 def test_enqueuing_again_adds_nothing_and_touches_nothing(queue: LabelQueue) -> None:

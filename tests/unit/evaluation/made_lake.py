@@ -35,6 +35,7 @@ def write_labels(
         {
             "event_id": event_id, "label": label, "source": "oracle", "reviewer": "demo-oracle",
             "strategy": strategy, "inclusion_probability": chance, "observed_at": at(day),
+            "batch": f"{day}/ana",
         }
         for event_id, label in labels.items()
     ]  # fmt: skip

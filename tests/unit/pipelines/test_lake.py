@@ -28,6 +28,7 @@ def label(event_id: str, name: str, observed_at: datetime = NOON) -> dict[str, A
     return {
         "event_id": event_id, "label": name, "source": "oracle", "reviewer": "r",
         "strategy": "audit", "inclusion_probability": 0.5, "observed_at": observed_at,
+        "batch": "2026-01-05/ana",
     }  # fmt: skip
 
 

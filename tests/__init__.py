@@ -1,0 +1,1 @@
+"""Weir's tests. A real package, because small-text installs one of the same name."""
