@@ -69,6 +69,10 @@ class Labelling(Section):
     seed: int
     lease_seconds: Seconds
     review_delay_seconds: Annotated[float, Field(ge=0)]
+    double_label_share: Share
+    gold_share: Annotated[float, Field(ge=0, lt=1)]
+    exposure_cap: Annotated[int, Field(ge=0)]
+    exposure_window_hours: Annotated[float, Field(gt=0)]
 
 
 class Training(Section):

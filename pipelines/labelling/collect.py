@@ -1,7 +1,7 @@
 """Finished labels go from the queue to the lake: `labels/day=` of the event's day.
 
-The queue is the source and a day is written whole, so a crash between the two loses nothing and
-running again adds nothing.
+The queue is the source and a day is written whole, so a crash between the two loses nothing,
+running again adds nothing, and labels that were taken back leave the lake.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from pipelines.labelling.queue import open_label_queue
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """`python -m pipelines collect-labels`: every day with labels the lake lacks, or one day.
 
-    `labels` counts those that are new in the lake, `total` all labels of these days.
-    Raises NothingToDo where nobody has labelled anything new.
+    `labels` counts by how many the lake grew (below 0 where a batch was taken back), `total`
+    all labels of these days. Raises NothingToDo where the lake has it all.
     """
     queue = open_label_queue(settings.state_url, settings.labelling.lease_seconds)
     progress = queue.progress()
     days = days_to_do(
         arguments.day,
         list(progress),
-        lambda day: progress[day]["labelled"] == 0,
+        lambda day: progress[day]["labelled"] == 0 and not lake.has(settings.lake, "labels", day),
         where="the label queue",
     )
     written, new, total = [], 0, 0
     for day in days:
         records = [asdict(label) for label in queue.labels(day)]
-        if not records:
+        if not records and not lake.has(settings.lake, "labels", day):
             continue
         before = lake.read(settings.lake, "labels", [day]).num_rows
         changed = lake.write(settings.lake, "labels", day, lake.rows("labels", records))
         if changed or arguments.day != PENDING:
             written.append(day)
             new, total = new + len(records) - before, total + len(records)
-    if not total:
+    if not written:
         raise NothingToDo(f"no new labels: {len(days)} days of the queue are in the lake already")
     return {"days": written, "labels": new, "total": total}

@@ -8,121 +8,59 @@ sends the task to someone else, and only the holder of the lease can label.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import (
-    CheckConstraint,
-    Column,
-    ColumnElement,
-    Connection,
-    Engine,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    UniqueConstraint,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.dialects import postgresql, sqlite
+import orjson
+from sqlalchemy import Engine, func, select
 
-from data_contracts.errors import LabelRefused
 from data_contracts.labels import Label, LabelName, parse_label
-from pipelines.labelling.samplers.base import Draw
-from pipelines.state import UtcTime, create_tables, open_state, reading
-
-State = Literal["open", "leased", "labelled"]
-Step = Literal["lease", "submit", "release", "expire"]
-TRANSITIONS: Mapping[tuple[State, Step], State] = {
-    ("open", "lease"): "leased",
-    ("leased", "submit"): "labelled",
-    ("leased", "release"): "open",
-    ("leased", "expire"): "open",
-}
-STATES: tuple[State, ...] = ("open", "leased", "labelled")
-
-METADATA = MetaData()
-TASKS = Table(
-    "label_tasks",
+from pipelines.labelling import exposure, label_batches, provenance, task_moves
+from pipelines.labelling.exposure import ExposureLimit
+from pipelines.labelling.queue_records import Answer, Batch, KnownAnswer, NewTask, Task
+from pipelines.labelling.queue_tables import (
+    ADJUDICATION,
+    ANSWERS,
     METADATA,
-    Column("id", Integer, primary_key=True),
-    Column("event_id", String(128), nullable=False),
-    Column("day", String(10), nullable=False),
-    Column("rank", Integer, nullable=False),
-    Column("strategy", String(64), nullable=False),
-    Column("inclusion_probability", Float(53)),
-    Column("score", Float(53)),
-    Column("model_version", String(128)),
-    Column("sampled_at", UtcTime, nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("reviewer", String(128)),
-    Column("leased_at", UtcTime),
-    Column("lease_expires_at", UtcTime),
-    UniqueConstraint("day", "event_id"),
-    CheckConstraint("state IN ('open', 'leased', 'labelled')", name="known_state"),
-    Index("label_tasks_by_turn", "state", "day", "rank"),
+    TASKS,
+    BatchState,
+    State,
 )
-ANSWERS = Table(
-    "label_answers",
-    METADATA,
-    Column("task", ForeignKey("label_tasks.id"), primary_key=True),
-    Column("reviewer", String(128), primary_key=True),
-    Column("label", String(8), nullable=False),
-    Column("source", String(32), nullable=False),
-    Column("leased_at", UtcTime, nullable=False),
-    Column("answered_at", UtcTime, nullable=False),
-    Column("batch", String(128), nullable=False),
-)
-MAXIMUM_LEASES = 10_000  # tasks moved by one statement: databases bound its parameters
-_NOBODY = {"reviewer": None, "leased_at": None, "lease_expires_at": None}
+from pipelines.labelling.task_moves import MAXIMUM_LEASES, NOBODY
+from pipelines.state import create_tables, one_writer_at_a_time, open_state, reading
+
+__all__ = [
+    "MAXIMUM_LEASES",
+    "METADATA",
+    "TASKS",
+    "Answer",
+    "Batch",
+    "ExposureLimit",
+    "KnownAnswer",
+    "LabelQueue",
+    "NewTask",
+    "Task",
+    "open_label_queue",
+]
+
+LIMIT = ExposureLimit()
 
 
-@dataclass(frozen=True)
-class NewTask:
-    """An event to be reviewed: how it was drawn, and what which model thought of it then."""
-
-    draw: Draw
-    day: str
-    score: float | None = None
-    model_version: str | None = None
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task as its reviewer holds it, until `lease_expires_at`."""
-
-    id: int
-    event_id: str
-    day: str
-    strategy: str
-    score: float | None
-    model_version: str | None
-    lease_expires_at: datetime
-
-
-def open_label_queue(url: str, lease_seconds: float) -> LabelQueue:
+def open_label_queue(url: str, lease_seconds: float, limit: ExposureLimit = LIMIT) -> LabelQueue:
     """The queue in the state database at `url`; its tables are created where they are missing."""
     engine = open_state(url)
     create_tables(engine, METADATA)
-    return LabelQueue(engine, lease_seconds)
+    return LabelQueue(engine, lease_seconds, limit)
 
 
 class LabelQueue:
     """Tasks of all days in one state database whose tables exist (`open_label_queue`)."""
 
-    def __init__(self, engine: Engine, lease_seconds: float) -> None:
-        if lease_seconds <= 0:
-            raise ValueError(f"lease_seconds {lease_seconds} must be above 0")
+    def __init__(self, engine: Engine, lease_seconds: float, limit: ExposureLimit = LIMIT) -> None:
         self._engine = engine
-        self._lease = timedelta(seconds=lease_seconds)
+        self._lease = _duration(lease_seconds)
+        self._limit = limit
 
     def enqueue(self, tasks: Sequence[NewTask], now: datetime) -> int:
         """Add the tasks, in their order, in one transaction; how many were new.
@@ -133,109 +71,182 @@ class LabelQueue:
             return 0
         rows = [_row(task, rank, now) for rank, task in enumerate(tasks)]
         with self._engine.begin() as connection:
-            statement = _insert_if_new(connection).returning(TASKS.c.id)
-            return len(connection.execute(statement, rows).all())
+            one_writer_at_a_time(connection, "label-enqueue")  # else two orders could deadlock
+            statement = task_moves.insert_if_new(connection, TASKS, ["event_id", "day"])
+            return len(connection.execute(statement.returning(TASKS.c.id), rows).all())
 
-    def lease(self, reviewer: str, n: int, now: datetime, *, day: str | None = None) -> list[Task]:
-        """Up to `n` open tasks (of one day), now held by `reviewer`; no one else gets them."""
-        if not reviewer:
-            raise ValueError("reviewer is empty; a label must have someone who gave it")
-        if not 1 <= n <= MAXIMUM_LEASES:
-            raise ValueError(f"n {n} is outside 1 to {MAXIMUM_LEASES}; lease in smaller batches")
-        turn: list[ColumnElement[bool]] = [] if day is None else [TASKS.c.day == day]
-        held = {"reviewer": reviewer, "leased_at": now, "lease_expires_at": now + self._lease}
-        with self._engine.begin() as connection:
-            _expire(connection, now)
-            ids = _free(connection, "open", turn, n)
-            _move(connection, ids, "lease", **held)
-            return _tasks(connection, ids)
+    def lease(
+        self,
+        reviewer: str,
+        n: int,
+        now: datetime,
+        *,
+        day: str | None = None,
+        lease_seconds: float | None = None,
+        capped: bool = True,
+    ) -> list[Task]:
+        """Up to `n` open tasks (of one day), now held by `reviewer`; no one else gets them.
+
+        Nobody gets a task that they answered, nor sensitive ones beyond the exposure limit.
+        `capped=False` is for a holder who looks at nothing and shares the tasks out.
+        """
+        return self._lease_from("open", reviewer, n, now, day, lease_seconds, capped)
+
+    def lease_contested(self, adjudicator: str, n: int, now: datetime) -> list[Task]:
+        """Up to `n` tasks whose reviewers disagree, for someone who was not among them."""
+        return self._lease_from("contested", adjudicator, n, now, None, None, capped=True)
 
     def submit(
         self,
         task_id: int,
-        reviewer: str,
+        holder: str,
         label: LabelName,
         now: datetime,
         *,
         source: str = "reviewer",
+        reviewer: str | None = None,
+        batch: str | None = None,
     ) -> None:
-        """Keep the reviewer's label. Raises LabelRefused unless the reviewer holds the task.
+        """Keep the label of the holder, or of the `reviewer` on whose behalf they hold the task.
 
-        A label that comes late still counts while nobody else was given the task.
+        Raises LabelRefused unless the holder has the task, where the reviewer answered it
+        before, and where the batch was removed. A label that comes late still counts while
+        nobody else was given the task. `batch` is by default `{day}/{reviewer}`.
         """
-        checked = parse_label(label)
-        with self._engine.begin() as connection:
-            if not _holds(connection, task_id, reviewer):
-                raise LabelRefused(_refusal(connection, task_id, reviewer))
-            task = connection.execute(
-                select(TASKS.c.leased_at, TASKS.c.day).where(TASKS.c.id == task_id)
-            ).one()
-            _move(connection, [task_id], "submit")
-            connection.execute(
-                insert(ANSWERS).values(
-                    task=task_id,
-                    reviewer=reviewer,
-                    label=checked,
-                    source=source,
-                    leased_at=task.leased_at,
-                    answered_at=now,
-                    batch=f"{task.day}/{reviewer}",
-                )
-            )
+        if source == ADJUDICATION:
+            raise ValueError(f"source {source!r} is kept for adjudicate(); name another")
+        self._answer(task_id, holder, label, now, source, reviewer or holder, batch)
 
-    def release(self, task_id: int, reviewer: str) -> None:
-        """Give a task back unanswered. Raises LabelRefused unless the reviewer holds it."""
+    def adjudicate(self, task_id: int, adjudicator: str, label: LabelName, now: datetime) -> None:
+        """Settle a contested task. Raises LabelRefused unless the adjudicator holds it.
+
+        The label is dated after every answer that it overrules, whatever the clock says.
+        """
+        self._answer(task_id, adjudicator, label, now, ADJUDICATION, adjudicator, None)
+
+    def release(self, task_id: int, holder: str) -> None:
+        """Give a task back unanswered. Raises LabelRefused unless the holder has it."""
         with self._engine.begin() as connection:
-            if not _holds(connection, task_id, reviewer):
-                raise LabelRefused(_refusal(connection, task_id, reviewer))
-            _move(connection, [task_id], "release", **_NOBODY)
+            task = task_moves.held_task(connection, task_id, holder)
+            task_moves.move(connection, [task_id], task.state, "release", **NOBODY)
 
     def expire(self, now: datetime) -> int:
-        """Open up to MAXIMUM_LEASES tasks whose lease ran out; how many. `lease` does it too."""
+        """Take back up to MAXIMUM_LEASES tasks whose lease ran out; how many. Leasing does too."""
         with self._engine.begin() as connection:
-            return _expire(connection, now)
+            return task_moves.expire(connection, now)
+
+    def set_batch_state(
+        self, batch: str, state: BatchState, reason: str, by: str, now: datetime
+    ) -> int:
+        """Accept, quarantine or remove a batch for that reason; how many answers it has.
+
+        0 where it is in that state already. Removal is final, and tasks that it leaves without
+        enough answers are open again. Raises BadInput for a batch that does not exist or was
+        removed.
+        """
+        with self._engine.begin() as connection:
+            return label_batches.set_state(connection, batch, state, reason, by, now)
+
+    def batches(self) -> list[Batch]:
+        """Every batch that has answers, in order of its name."""
+        with reading(self._engine) as connection:
+            return label_batches.batches(connection)
 
     def progress(self) -> dict[str, dict[State, int]]:
         """For each day that has tasks, in order: how many are in each state."""
-        counted = select(TASKS.c.day, TASKS.c.state, func.count()).group_by(
-            TASKS.c.day, TASKS.c.state
-        )
-        progress: dict[str, dict[State, int]] = {}
         with reading(self._engine) as connection:
-            for day, state, count in connection.execute(counted.order_by(TASKS.c.day)):
-                progress.setdefault(day, dict.fromkeys(STATES, 0))[state] = count
-        return progress
+            return provenance.progress(connection)
 
     def sampled(self, day: str) -> dict[str, int]:
-        """How many tasks each strategy has on a day; empty where the day has none."""
-        counted = (
-            select(TASKS.c.strategy, func.count())
-            .where(TASKS.c.day == day)
-            .group_by(TASKS.c.strategy)
-            .order_by(TASKS.c.strategy)
-        )
+        """How many tasks each strategy has on a day, gold questions apart."""
         with reading(self._engine) as connection:
-            return dict(connection.execute(counted).tuples().all())
+            return provenance.sampled(connection, day)
 
     def labels(self, day: str) -> list[Label]:
-        """The finished labels of a day, in order of event and reviewer."""
-        finished = (
-            select(
-                TASKS.c.event_id,
-                ANSWERS.c.label,
-                ANSWERS.c.source,
-                ANSWERS.c.reviewer,
-                TASKS.c.strategy,
-                TASKS.c.inclusion_probability,
-                ANSWERS.c.answered_at.label("observed_at"),
-                ANSWERS.c.batch,
-            )
-            .join_from(ANSWERS, TASKS)
-            .where(TASKS.c.day == day, TASKS.c.state == "labelled")
-        )
+        """The finished labels of a day, in order of event and reviewer.
+
+        One for each reviewer of an event; where they disagree the adjudicator's is the latest.
+        Gold questions and batches that are not accepted are left out.
+        """
         with reading(self._engine) as connection:
-            found = [Label(**row) for row in connection.execute(finished).mappings()]
-        return sorted(found, key=lambda label: (label.event_id, label.reviewer))
+            return provenance.labels(connection, day)
+
+    def answers(self, day: str | None = None) -> list[Answer]:
+        """Everything that was ever answered (on a day's tasks), in order of task and reviewer."""
+        with reading(self._engine) as connection:
+            return provenance.answers(connection, day)
+
+    def known_answers(self, before: str) -> list[KnownAnswer]:
+        """What may serve as a gold question on that day: adjudicated or doubly agreed events."""
+        with reading(self._engine) as connection:
+            return provenance.known_answers(connection, before)
+
+    def _lease_from(
+        self,
+        state: State,
+        reviewer: str,
+        n: int,
+        now: datetime,
+        day: str | None,
+        lease_seconds: float | None,
+        capped: bool,
+    ) -> list[Task]:
+        if not reviewer:
+            raise ValueError("reviewer is empty; a label must have someone who gave it")
+        if not 1 <= n <= MAXIMUM_LEASES:
+            raise ValueError(f"n {n} is outside 1 to {MAXIMUM_LEASES}; lease in smaller batches")
+        lease = self._lease if lease_seconds is None else _duration(lease_seconds)
+        held = {"reviewer": reviewer, "leased_at": now, "lease_expires_at": now + lease}
+        where = [task_moves.unanswered_by(reviewer)]
+        where += [] if day is None else [TASKS.c.day == day]
+        with self._engine.begin() as connection:
+            task_moves.lock_reviewer(connection, reviewer)
+            task_moves.expire(connection, now)
+            if capped:
+                left = exposure.remaining(connection, reviewer, now, self._limit)
+                if left < n:
+                    where += [task_moves.at_most_sensitive(state, where, left)]
+            ids = task_moves.free(connection, state, where, n)
+            task_moves.move(connection, ids, state, "lease", **held)
+            if capped:
+                exposure.record(connection, reviewer, ids, now)
+            return task_moves.tasks(connection, ids)
+
+    def _answer(
+        self,
+        task_id: int,
+        holder: str,
+        label: LabelName,
+        now: datetime,
+        source: str,
+        reviewer: str,
+        batch: str | None,
+    ) -> None:
+        checked = parse_label(label)
+        state: State = "adjudicating" if source == ADJUDICATION else "leased"
+        with self._engine.begin() as connection:
+            task_moves.lock_reviewer(connection, reviewer)
+            day = connection.scalar(select(TASKS.c.day).where(TASKS.c.id == task_id))
+            label_batches.join_batch(connection, batch or f"{day}/{reviewer}", reviewer, now)
+            task = task_moves.held_task(connection, task_id, holder, [state])
+            at = now
+            if source == ADJUDICATION:
+                earlier = select(func.max(ANSWERS.c.answered_at)).where(ANSWERS.c.task == task_id)
+                at = max(now, connection.scalar(earlier) + timedelta(microseconds=1))
+            task_moves.keep_answer(
+                connection, task, reviewer, checked, source, batch or f"{day}/{reviewer}", at
+            )
+            if reviewer != holder:
+                exposure.record(connection, reviewer, [task_id], now)
+            given = task_moves.counting_answers(connection, task_id)
+            step = task_moves.verdict_on(given, task.answers_wanted, task.gold)
+            task_moves.move(connection, [task_id], state, step, **NOBODY)
+
+
+def _duration(lease_seconds: float) -> timedelta:
+    if lease_seconds <= 0:
+        raise ValueError(f"lease_seconds {lease_seconds} must be above 0")
+    return timedelta(seconds=lease_seconds)
 
 
 def _row(task: NewTask, rank: int, now: datetime) -> dict[str, Any]:
@@ -247,70 +258,10 @@ def _row(task: NewTask, rank: int, now: datetime) -> dict[str, Any]:
         "inclusion_probability": task.draw.inclusion_probability,
         "score": task.score,
         "model_version": task.model_version,
+        "reasons": orjson.dumps(task.reasons).decode(),
+        "answers_wanted": task.answers_wanted,
+        "gold": task.gold,
+        "sensitive": task.sensitive,
         "sampled_at": now,
         "state": "open",
     }
-
-
-def _insert_if_new(connection: Connection) -> postgresql.Insert | sqlite.Insert:
-    known = ["event_id", "day"]
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(TASKS).on_conflict_do_nothing(index_elements=known)
-    return sqlite.insert(TASKS).on_conflict_do_nothing(index_elements=known)
-
-
-def _free(
-    connection: Connection, state: State, where: Sequence[ColumnElement[bool]], n: int
-) -> list[int]:
-    """Ids of up to `n` tasks in that state, in turn, that no other transaction is moving.
-
-    The rows stay locked on PostgreSQL; on SQLite a writer is alone anyway.
-    """
-    wanted = (
-        select(TASKS.c.id)
-        .where(TASKS.c.state == state, *where)
-        .order_by(TASKS.c.day, TASKS.c.rank, TASKS.c.id)
-        .limit(n)
-        .with_for_update(skip_locked=True)
-    )
-    return list(connection.scalars(wanted))
-
-
-def _holds(connection: Connection, task_id: int, reviewer: str) -> bool:
-    """Whether the reviewer holds the task, which stays locked; waits for who is moving it."""
-    held = select(TASKS.c.id).where(
-        TASKS.c.id == task_id, TASKS.c.state == "leased", TASKS.c.reviewer == reviewer
-    )
-    return connection.scalar(held.with_for_update()) is not None
-
-
-def _move(connection: Connection, ids: Sequence[int], step: Step, **values: Any) -> None:
-    """Take a step of TRANSITIONS with tasks that this transaction has locked."""
-    before, after = next(
-        (before, after) for (before, taken), after in TRANSITIONS.items() if taken == step
-    )
-    statement = update(TASKS).where(TASKS.c.id.in_(ids), TASKS.c.state == before)
-    connection.execute(statement.values(state=after, **values))
-
-
-def _expire(connection: Connection, now: datetime) -> int:
-    ids = _free(connection, "leased", [TASKS.c.lease_expires_at <= now], MAXIMUM_LEASES)
-    _move(connection, ids, "expire", **_NOBODY)
-    return len(ids)
-
-
-def _tasks(connection: Connection, ids: Sequence[int]) -> list[Task]:
-    columns = [TASKS.c[name] for name in Task.__dataclass_fields__]
-    chosen = select(*columns).where(TASKS.c.id.in_(ids)).order_by(TASKS.c.day, TASKS.c.rank)
-    return [Task(**row) for row in connection.execute(chosen).mappings()]
-
-
-def _refusal(connection: Connection, task_id: int, reviewer: str) -> str:
-    state = connection.scalar(select(TASKS.c.state).where(TASKS.c.id == task_id))
-    because = {
-        None: "is not in the queue; lease one",
-        "open": f"is not leased by {reviewer}: the lease ran out or was given back; lease again",
-        "leased": f"is leased by another reviewer than {reviewer}; lease another",
-        "labelled": "has its label already; nothing is left to do",
-    }
-    return f"task {task_id} {because[state]}"

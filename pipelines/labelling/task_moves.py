@@ -1,0 +1,206 @@
+"""How tasks move, inside a transaction: chosen, locked, and updated only from where they stand.
+
+Locks are taken in one order, so that no two transactions wait for each other: the reviewer, the
+batch, the task. Leasing waits for no task: it passes over those that somebody else is moving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, Table, exists, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from data_contracts.errors import LabelRefused
+from data_contracts.labels import LabelName
+from pipelines.labelling.queue_records import Task
+from pipelines.labelling.queue_tables import (
+    ADJUDICATION,
+    ANSWERS,
+    BATCHES,
+    TASKS,
+    TRANSITIONS,
+    State,
+    Step,
+)
+from pipelines.state import one_writer_at_a_time
+
+MAXIMUM_LEASES = 10_000  # tasks moved by one statement: databases bound its parameters
+TURN = (TASKS.c.day, TASKS.c.rank, TASKS.c.id)
+NOBODY = {"reviewer": None, "leased_at": None, "lease_expires_at": None}
+HELD: Mapping[State, State] = {"leased": "open", "adjudicating": "contested"}
+
+
+@dataclass(frozen=True)
+class HeldTask:
+    """A task that its holder has and this transaction has locked."""
+
+    id: int
+    day: str
+    state: State
+    leased_at: datetime
+    answers_wanted: int
+    gold: LabelName | None
+    sensitive: bool
+
+
+def lock_reviewer(connection: Connection, reviewer: str) -> None:
+    """What one reviewer does happens one after the other: answers and exposure add up."""
+    one_writer_at_a_time(connection, f"label-reviewer:{reviewer}")
+
+
+def free(
+    connection: Connection, state: State, where: Sequence[ColumnElement[bool]], n: int
+) -> list[int]:
+    """Ids of up to `n` tasks in that state, in turn, that no other transaction is moving.
+
+    The rows stay locked on PostgreSQL; on SQLite a writer is alone anyway.
+    """
+    wanted = select(TASKS.c.id).where(TASKS.c.state == state, *where).order_by(*TURN).limit(n)
+    return list(connection.scalars(wanted.with_for_update(skip_locked=True)))
+
+
+def unanswered_by(reviewer: str) -> ColumnElement[bool]:
+    """Whether the reviewer never answered the task; answers of removed batches count as given."""
+    answered = select(ANSWERS.c.task).where(
+        ANSWERS.c.task == TASKS.c.id, ANSWERS.c.reviewer == reviewer
+    )
+    return ~exists(answered)
+
+
+def at_most_sensitive(
+    state: State, where: Sequence[ColumnElement[bool]], n: int
+) -> ColumnElement[bool]:
+    """Leaves the first `n` sensitive tasks of these, and all that are not sensitive."""
+    if n == 0:
+        return ~TASKS.c.sensitive
+    first = select(TASKS.c.id).where(TASKS.c.state == state, TASKS.c.sensitive, *where)
+    return or_(~TASKS.c.sensitive, TASKS.c.id.in_(first.order_by(*TURN).limit(n)))
+
+
+def move(
+    connection: Connection, ids: Sequence[int], before: State, step: Step, **values: object
+) -> None:
+    """Take a step of TRANSITIONS with tasks that this transaction has locked."""
+    after = TRANSITIONS[before, step]
+    statement = update(TASKS).where(TASKS.c.id.in_(ids), TASKS.c.state == before)
+    connection.execute(statement.values(state=after, **values))
+
+
+def expire(connection: Connection, now: datetime) -> int:
+    """Take back what was held for too long, from reviewers and adjudicators; how many tasks."""
+    expired = 0
+    for state in HELD:
+        ids = free(connection, state, [TASKS.c.lease_expires_at <= now], MAXIMUM_LEASES)
+        if ids:
+            move(connection, ids, state, "expire", **NOBODY)
+        expired += len(ids)
+    return expired
+
+
+def held_task(
+    connection: Connection, task_id: int, holder: str, states: Sequence[State] = tuple(HELD)
+) -> HeldTask:
+    """The task, now locked. Waits for who is moving it; LabelRefused unless `holder` has it."""
+    columns = [TASKS.c[name] for name in HeldTask.__dataclass_fields__]
+    held = select(*columns).where(
+        TASKS.c.id == task_id, TASKS.c.state.in_(states), TASKS.c.reviewer == holder
+    )
+    row = connection.execute(held.with_for_update()).mappings().one_or_none()
+    if row is None:
+        raise LabelRefused(_refusal(connection, task_id, holder))
+    return HeldTask(**row)
+
+
+def keep_answer(
+    connection: Connection,
+    task: HeldTask,
+    reviewer: str,
+    label: LabelName,
+    source: str,
+    batch: str,
+    now: datetime,
+) -> None:
+    """Store an answer. Raises LabelRefused where the reviewer gave one for this task before."""
+    mine = select(ANSWERS.c.task).where(ANSWERS.c.task == task.id, ANSWERS.c.reviewer == reviewer)
+    if connection.scalar(mine) is not None:
+        raise LabelRefused(f"task {task.id} was answered by {reviewer} before; lease another")
+    connection.execute(
+        insert(ANSWERS).values(
+            task=task.id,
+            reviewer=reviewer,
+            label=label,
+            source=source,
+            leased_at=task.leased_at,
+            answered_at=now,
+            batch=batch,
+        )
+    )
+
+
+def verdict_on(
+    answers: Sequence[tuple[str, LabelName]], wanted: int, gold: LabelName | None
+) -> Step:
+    """The step to which (source, label) of the answers that count lead a task.
+
+    >>> verdict_on([("reviewer", "spam")], 2, None)
+    'ask_another'
+    >>> verdict_on([("reviewer", "spam"), ("reviewer", "ham")], 2, None)
+    'contest'
+    >>> verdict_on([("reviewer", "spam"), ("reviewer", "ham"), ("adjudication", "ham")], 2, None)
+    'settle'
+    """
+    if any(source == ADJUDICATION for source, _ in answers):
+        return "settle"
+    if len(answers) < wanted:
+        return "ask_another"
+    agree = gold is not None or len({label for _, label in answers}) == 1
+    return "settle" if agree else "contest"
+
+
+def counting_answers(connection: Connection, task_id: int) -> list[tuple[str, LabelName]]:
+    """(source, label) of the task's answers, less those of removed batches."""
+    counting = (
+        select(ANSWERS.c.source, ANSWERS.c.label)
+        .join_from(ANSWERS, BATCHES)
+        .where(ANSWERS.c.task == task_id, BATCHES.c.state != "removed")
+    )
+    return [(source, label) for source, label in connection.execute(counting).tuples()]
+
+
+def insert_if_new(
+    connection: Connection, table: Table, known: Sequence[str]
+) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that leaves rows alone whose `known` columns are there already."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing(index_elements=known)
+    return sqlite.insert(table).on_conflict_do_nothing(index_elements=known)
+
+
+def tasks(connection: Connection, ids: Sequence[int]) -> list[Task]:
+    """These tasks as their holder sees them, in turn."""
+    columns = [TASKS.c[name] for name in Task.__dataclass_fields__]
+    chosen = select(*columns).where(TASKS.c.id.in_(ids)).order_by(*TURN)
+    rows = [dict(row) for row in connection.execute(chosen).mappings()]
+    return [Task(**row | {"reasons": tuple(orjson.loads(row["reasons"]))}) for row in rows]
+
+
+def _refusal(connection: Connection, task_id: int, holder: str) -> str:
+    found = connection.execute(
+        select(TASKS.c.state, TASKS.c.reviewer).where(TASKS.c.id == task_id)
+    ).one_or_none()
+    if found is None:
+        return f"task {task_id} is not in the queue; lease one"
+    if found.state in HELD and found.reviewer != holder:
+        return f"task {task_id} is leased by another reviewer than {holder}; lease another"
+    because = {
+        "open": f"is not leased by {holder}: the lease ran out or was given back; lease again",
+        "leased": "is not contested; submit a label for it",
+        "labelled": "has its label already; nothing is left to do",
+        "contested": f"is contested and not leased by {holder}; lease it with lease_contested",
+        "adjudicating": "is contested; adjudicate it",
+    }
+    return f"task {task_id} {because[found.state]}"
