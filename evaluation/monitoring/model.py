@@ -1,75 +1,98 @@
-"""Precision and recall of what was decided, from audit labels.
+"""Precision and recall of what was decided, by model version, from the audit of the last days.
 
-Audit labels were drawn by chance, whatever the filter decided, so what it blocked and what it let
-through are both seen. Each counts as often as one over its chance (Horvitz & Thompson 1952).
+The audit drew by chance, whatever the filter decided, so what it blocked and what it let through
+are both seen; draws whose label is still awaited are non-response (see `evaluation.audit`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evaluation.metrics import Booleans, Floats, weighted_share
+from evaluation.audit import Draws, Figure, estimate_quality
 from pipelines import lake
+from pipelines.labelling.draws import AuditDraw
 
-Rows = list[tuple[bool, bool, float]]  # was positive, is spam, weight
+FIGURES = ("precision", "recall", "false_positive_rate", "prevalence")
+Decided = list[tuple[AuditDraw, bool, str | None]]  # was positive, label
 
 
-def audit_quality(lake_folder: Path, days: int, minimum: int) -> dict[str, Any]:
-    """Quality by model version over the last `days` days that have labels.
+def labelled_days(lake_folder: Path, days: int) -> list[str]:
+    """The last `days` days that have labels."""
+    return lake.days(lake_folder, "labels")[-days:]
 
-    A figure with fewer than `minimum` rows in its denominator is not enough evidence: its value
-    is None and the number of rows is said.
+
+def audit_quality(
+    lake_folder: Path, days: Sequence[str], drawn: Iterable[AuditDraw], minimum: int
+) -> dict[str, Any]:
+    """Quality by model version over `days`; `drawn` is what the audit drew of them.
+
+    A figure with fewer than `minimum` labelled rows in its denominator is not enough evidence:
+    its value is None and the number of rows is said.
     """
-    chosen = lake.days(lake_folder, "labels")[-days:]
-    by_version = _decided_and_labelled(lake_folder, chosen)
+    by_version = _decided(lake_folder, days, drawn)
     return {
-        "days": chosen,
+        "days": list(days),
         "versions": {name: _quality(rows, minimum) for name, rows in sorted(by_version.items())},
     }
 
 
-def _decided_and_labelled(lake_folder: Path, days: list[str]) -> dict[str, Rows]:
+def _decided(
+    lake_folder: Path, days: Sequence[str], drawn: Iterable[AuditDraw]
+) -> dict[str, Decided]:
+    """Draws that a version decided on, by its latest revision; mirrored rows never count."""
     labels = _audit_labels(lake_folder, days)
+    draws = {draw.event_id: draw for draw, _ in labels.values()}
+    draws |= {draw.event_id: draw for draw in drawn}
     latest: dict[tuple[str, str], tuple[int, bool]] = {}
     for row in lake.read(lake_folder, "verdicts", days).to_pylist():
-        if not row["mirrored"] and row["event_id"] in labels:
+        if not row["mirrored"] and row["event_id"] in draws:
             key = row["model_version"], row["event_id"]
             decided = row["revision"], row["action"] != "allow"
             latest[key] = max(latest.get(key, decided), decided)
-    found: dict[str, Rows] = defaultdict(list)
+    found: dict[str, Decided] = defaultdict(list)
     for (version, event_id), (_, positive) in latest.items():
-        is_spam, weight = labels[event_id]
-        found[version].append((positive, is_spam, weight))
+        label = labels[event_id][1] if event_id in labels else None
+        found[version].append((draws[event_id], positive, label))
     return found
 
 
-def _audit_labels(lake_folder: Path, days: list[str]) -> dict[str, tuple[bool, float]]:
-    """Event id to (is spam, weight) of every label whose chance is known; the latest counts."""
-    rows = lake.read(lake_folder, "labels", days).sort_by("observed_at").to_pylist()
+def _audit_labels(lake_folder: Path, days: Sequence[str]) -> dict[str, tuple[AuditDraw, str]]:
+    """Event id to its draw and label, where the chance is known; the latest label counts."""
     return {
-        row["event_id"]: (row["label"] == "spam", 1 / row["inclusion_probability"])
-        for row in rows
-        if row["inclusion_probability"]
+        row["event_id"]: (AuditDraw(row["event_id"], day, chance), row["label"])
+        for day in days
+        for row in lake.read(lake_folder, "labels", [day]).sort_by("observed_at").to_pylist()
+        if (chance := row["inclusion_probability"])
     }
 
 
-def _quality(rows: Rows, minimum: int) -> dict[str, Any]:
-    positive, is_spam, weights = (np.array(column) for column in zip(*rows, strict=True))
+def _quality(rows: Decided, minimum: int) -> dict[str, Any]:
+    found = estimate_quality(
+        Draws(
+            days=np.array([draw.day for draw, _, _ in rows]),
+            positive=np.array([positive for _, positive, _ in rows], bool),
+            chances=np.array([draw.inclusion_probability for draw, _, _ in rows], np.float64),
+            labelled=np.array([label is not None for _, _, label in rows], bool),
+            is_spam=np.array([label == "spam" for _, _, label in rows], bool),
+            bands=np.zeros(len(rows), np.int64),
+        )
+    )
     return {
-        "audit_labels": len(rows),
-        "precision": _figure(is_spam, positive, weights, minimum),
-        "recall": _figure(positive, is_spam, weights, minimum),
-        "false_positive_rate": _figure(positive, ~is_spam, weights, minimum),
+        "audit_draws": found.drawn,
+        "audit_labels": found.drawn - found.unlabelled,
+        "joined_strata": found.joined,
+        "no_label_yet": list(found.silent),
+        **{name: _shown(getattr(found, name), minimum) for name in FIGURES},
     }
 
 
-def _figure(hits: Booleans, among: Booleans, weights: Floats, minimum: int) -> dict[str, Any]:
-    size = int(among.sum())
-    if size < minimum:
-        return {"value": None, "of": size, "verdict": "not_enough_evidence"}
-    estimate = weighted_share(hits[among], weights[among])
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "of": size}
+def _shown(figure: Figure, minimum: int) -> dict[str, Any]:
+    estimate = figure.estimate
+    if estimate is None or figure.of < minimum:
+        return {"value": None, "of": figure.of, "verdict": "not_enough_evidence"}
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "of": figure.of}

@@ -12,9 +12,10 @@ import orjson
 from data_contracts.config import Monitoring, Settings
 from data_contracts.files import write_atomically
 from evaluation.monitoring.data import latest_drift
-from evaluation.monitoring.model import audit_quality
+from evaluation.monitoring.model import audit_quality, labelled_days
 from evaluation.monitoring.page import page
 from evaluation.monitoring.system import decisions_since, gateway_errors, traffic
+from pipelines.labelling.draws import audit_draws
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -33,13 +34,13 @@ def observe(settings: Settings, now: datetime, hours: float) -> dict[str, Any]:
     """The report of the `hours` before `now`. Missing evidence is None, never a zero."""
     start, monitoring = now - timedelta(hours=hours), settings.monitoring
     access_log = settings.home / "logs" / "gateway-access.jsonl"
+    days = labelled_days(settings.lake, monitoring.quality_days)
+    drawn = audit_draws(settings.state_url, days) if days else []
     report: dict[str, Any] = {
         "window": {"start": start.isoformat(), "end": now.isoformat(), "hours": hours},
         "traffic": traffic(decisions_since(settings.home / "decisions", start, now)),
         "errors": gateway_errors(access_log, start, now),
-        "quality": audit_quality(
-            settings.lake, monitoring.quality_days, monitoring.minimum_samples
-        ),
+        "quality": audit_quality(settings.lake, days, drawn, monitoring.minimum_samples),
         "drift": latest_drift(settings.reports),
     }
     return report | {"alarms": alarms(report, monitoring), "gaps": gaps(report)}
@@ -70,8 +71,14 @@ def gaps(report: Mapping[str, Any]) -> list[str]:
         found.append("no decision in this window")
     if report["errors"] is None:
         found.append("the gateway keeps no access log here, so errors are unknown")
-    if not report["quality"]["versions"]:
+    versions = report["quality"]["versions"]
+    if not any(version["audit_labels"] for version in versions.values()):
         found.append("no decision has an audit label yet, so quality is unknown")
+    found += [
+        f"{name}: nothing that it {' or '.join(version['no_label_yet'])} has an audit label yet"
+        for name, version in versions.items()
+        if version["audit_labels"] and version["no_label_yet"]
+    ]
     if report["drift"] is None or report["drift"]["verdict"] == "not_enough_evidence":
         found.append("too few days to speak of drift")
     return found

@@ -87,12 +87,12 @@ def _actions(live: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def _quality(quality: Mapping[str, Any]) -> str:
     rows = [
         (
-            version, str(found["audit_labels"]),
+            version, f"{found['audit_labels']} of {found['audit_draws']}",
             *(_share(found[name]) for name in ("precision", "recall", "false_positive_rate")),
         )
         for version, found in quality["versions"].items()
     ]  # fmt: skip
-    return _table(("model", "audit labels", "precision", "recall", "false positives"), rows)
+    return _table(("model", "labelled of drawn", "precision", "recall", "false positives"), rows)
 
 
 def _drift(drift: Mapping[str, Any] | None) -> str:

@@ -15,6 +15,9 @@ from evaluation.monitoring import data, monitor
 from evaluation.monitoring.model import audit_quality
 from evaluation.monitoring.page import page
 from evaluation.monitoring.system import decisions_since, disagreement, gateway_errors, traffic
+from pipelines.labelling.draws import AuditDraw
+from pipelines.labelling.queue import NewTask, open_label_queue
+from pipelines.labelling.samplers import Draw
 from tests.unit.evaluation.made_lake import (
     decision_line,
     write_events,
@@ -98,7 +101,7 @@ def test_quality_weighs_audit_labels_by_their_chance(tmp_path: Path) -> None:
     caught = {event: "block" if event in spam[:10] else "allow" for event in ids}
     write_verdicts(tmp_path, day, caught)
     write_verdicts(tmp_path, day, dict.fromkeys(ids, "block"), version="shadowed", mirrored=True)
-    quality = audit_quality(tmp_path, 7, minimum=10)
+    quality = audit_quality(tmp_path, [day], [], minimum=10)
     assert list(quality["versions"]) == ["m1"]
     found = quality["versions"]["m1"]
     assert found["recall"]["value"] == pytest.approx(10 / (20 + 20 * 4))
@@ -113,11 +116,44 @@ def test_chosen_labels_do_not_enter_quality_and_the_latest_revision_counts(tmp_p
     write_labels(tmp_path, day, dict.fromkeys(ids[10:], "spam"), None, "uncertainty")
     write_verdicts(tmp_path, day, dict.fromkeys(ids, "block"))
     write_verdicts(tmp_path, day, dict.fromkeys(ids[:5], "allow"), revision=1)
-    found = audit_quality(tmp_path, 7, minimum=5)["versions"]["m1"]
+    found = audit_quality(tmp_path, [day], [], minimum=5)["versions"]["m1"]
     assert (found["audit_labels"], found["recall"]["value"]) == (10, 0.5)
-    assert audit_quality(tmp_path, 7, 30)["versions"]["m1"]["recall"] == {
+    assert audit_quality(tmp_path, [day], [], 30)["versions"]["m1"]["recall"] == {
         "value": None, "of": 10, "verdict": "not_enough_evidence",
     }  # fmt: skip
+
+
+def test_draws_that_wait_for_a_label_count_through_those_like_them(tmp_path: Path) -> None:
+    """Of 20 draws that were blocked half have a label yet, of 40 allowed ones all.
+
+    Hence a caught spam counts twice: 2 * 10 of 2 * 10 + 10. Without the draws it would be a half.
+    """
+    day = DAYS[0]
+    ids = write_events(tmp_path, day, [f"text {n}" for n in range(60)])
+    blocked, allowed = ids[:20], ids[20:]
+    write_verdicts(tmp_path, day, dict.fromkeys(blocked, "block") | dict.fromkeys(allowed, "allow"))
+    write_labels(tmp_path, day, dict.fromkeys([*blocked[:10], *allowed[:10]], "spam"))
+    write_labels(tmp_path, day, dict.fromkeys(allowed[10:], "ham"))
+    drawn = [AuditDraw(event_id, day, 0.5) for event_id in ids]
+    found = audit_quality(tmp_path, [day], drawn, 10)["versions"]["m1"]
+    assert (found["audit_draws"], found["audit_labels"]) == (60, 50)
+    assert found["recall"]["value"] == pytest.approx(20 / 30)
+    assert found["prevalence"]["value"] == pytest.approx(30 / 60)
+
+
+def test_a_decision_that_no_label_reached_yet_is_told_as_a_gap(settings: Settings) -> None:
+    day = DAYS[0]
+    ids = write_events(settings.lake, day, [f"text {n}" for n in range(60)])
+    write_verdicts(settings.lake, day, {e: "block" if e in ids[:9] else "allow" for e in ids})
+    write_labels(settings.lake, day, dict.fromkeys(ids[9:], "ham"))
+    queue = open_label_queue(settings.state_url, 60)
+    queue.enqueue([NewTask(Draw(event_id, "audit", 0.5), day) for event_id in ids], NOW)
+    report = monitor.observe(settings, NOW, hours=1)
+    found = report["quality"]["versions"]["m1"]
+    assert (found["audit_draws"], found["no_label_yet"]) == (60, ["acted on"])
+    assert found["recall"]["verdict"] == "not_enough_evidence"
+    assert "m1: nothing that it acted on has an audit label yet" in report["gaps"]
+    assert "51 of 60" in page(report)
 
 
 def test_an_empty_home_gives_a_report_of_gaps_and_a_page(settings: Settings) -> None:
