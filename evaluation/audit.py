@@ -202,7 +202,7 @@ def _sample(draws: Draws, cells: Integers) -> _Sample:
     size = np.bincount(cells, inverse, count)
     answered = np.bincount(cells[rows], inverse[rows], count)
     weights = inverse[rows] * (size[cells[rows]] / answered[cells[rows]])
-    spread = np.bincount(cells, inverse**2, count)
+    spread = np.asarray(np.bincount(cells, inverse**2, count), np.float64)
     return _Sample(draws.positive[rows], draws.is_spam[rows], weights, cells[rows], spread)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.footing import effective_count
 from training.logistic import Floats, fit_logistic, sigmoid
 
 SMALLEST, LARGEST = 1e-6, 1 - 1e-6
@@ -32,15 +33,22 @@ class Calibration:
         return np.asarray(np.clip(fitted, SMALLEST, LARGEST))
 
 
-def fit_calibration(log_odds: Floats, targets: NDArray[np.int64]) -> Calibration:
-    """Fit on scores of rows that the scoring model did not see. Needs both labels."""
-    spam = int(targets.sum())
-    ham = len(targets) - spam
+def fit_calibration(
+    log_odds: Floats, targets: NDArray[np.int64], weights: Floats | None = None
+) -> Calibration:
+    """Fit on scores of rows that the scoring model did not see. Needs both labels.
+
+    `weights` float64[n] (None: all 1) say how many rows a row stands for, 0 for none.
+    """
+    weights = np.ones(len(targets)) if weights is None else weights
+    spam, ham = (effective_count(weights[targets == label]) for label in (1, 0))
     if spam == 0 or ham == 0:
-        raise ValueError(f"calibration needs both labels, not {spam} spam and {ham} ham")
+        raise ValueError(f"calibration needs both labels, not {spam:.0f} spam and {ham:.0f} ham")
     smoothed = np.where(targets == 1, (spam + 1) / (spam + 2), 1 / (ham + 2))
-    weights, intercept = fit_logistic(np.asarray(log_odds)[:, None], smoothed, 1e-6)
-    return Calibration(max(float(weights[0]), 1e-3), intercept)
+    slopes, intercept = fit_logistic(
+        np.asarray(log_odds)[:, None], smoothed, 1e-6, weights * (len(weights) / weights.sum())
+    )
+    return Calibration(max(float(slopes[0]), 1e-3), intercept)
 
 
 def calibration_error(probabilities: Floats, targets: NDArray[np.int64], bins: int = 10) -> float:

@@ -1,4 +1,10 @@
-"""From out-of-fold log-odds to a policy: meta-learner, calibration, thresholds, early exit."""
+"""From out-of-fold log-odds to a policy: meta-learner, calibration, thresholds, early exit.
+
+Learners take every label. Thresholds promise a rate on the traffic, so they rest on rows drawn by
+chance alone. Calibration does so too once these are many: samplers choose by the event, which
+leaves the chance of spam at a given event as it is, so a good model needs no weights (Shimodaira
+2000), and a slope from a handful of spam would be noise where the bias is small.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +16,19 @@ from numpy.typing import NDArray
 
 from training.calibration import calibration_error, fit_calibration
 from training.early_exit import EarlyExit, fit_early_exit
+from training.footing import AUDIT, Footing, footing
 from training.logistic import Floats
 from training.meta_learner import INPUTS, cross_fitted, fit_meta_learner
 from training.objective import average_precision
 from training.policy import Policy
 from training.stacking import STAGES, Folds
 from training.table import Table
-from training.thresholds import fit_thresholds
+from training.thresholds import ALL, FEWEST_IN_TAIL, fit_thresholds
 from training.unfamiliarity import Ground, fit_unfamiliarity
 
 _KNOWN = [STAGES.index(name) for name in INPUTS]
 _PREFILTER, _GENERAL = STAGES.index("prefilter"), STAGES.index("general")
+FEWEST_FOR_CALIBRATION = 100  # of each label, among rows drawn by chance
 
 
 def settle(
@@ -32,17 +40,37 @@ def settle(
     unfamiliarity = fit_unfamiliarity(distances, fit_calibration(general, table.targets))
     meta = cross_fitted(log_odds[:, _KNOWN], table.targets, folds)
     blended = unfamiliarity.blend(meta, general, distances)
-    calibration = fit_calibration(blended, table.targets)
+    by_chance = _calibration_footing(table).weights
+    calibration = fit_calibration(blended, table.targets, by_chance)
     scores = calibration.probability(blended)
     policy = Policy(
         meta_learner=fit_meta_learner(log_odds[:, _KNOWN], table.targets),
         calibration=calibration,
-        early=fit_calibration(log_odds[:, _PREFILTER], table.targets),
+        early=fit_calibration(log_odds[:, _PREFILTER], table.targets, by_chance),
         early_exit=EarlyExit(),
         unfamiliarity=unfamiliarity,
-        thresholds=fit_thresholds(scores, table.targets, table.segments, target_rate),
+        thresholds=fit_thresholds(
+            scores, table.targets, table.segments, target_rate, _threshold_footing(table).weights
+        ),
     )
     return replace(policy, early_exit=_early_exit(policy, table, log_odds, scores)), scores
+
+
+def fitted_on(table: Table) -> dict[str, Any]:
+    """For the training record: which labels thresholds and calibration rest on."""
+    return {
+        "thresholds_fitted_on": _threshold_footing(table).record(table.targets),
+        "calibration_fitted_on": _calibration_footing(table).record(table.targets),
+    }
+
+
+def _threshold_footing(table: Table) -> Footing:
+    return footing(table.chances, table.targets, fewest_ham=FEWEST_IN_TAIL)
+
+
+def _calibration_footing(table: Table) -> Footing:
+    fewest = FEWEST_FOR_CALIBRATION
+    return footing(table.chances, table.targets, fewest_ham=fewest, fewest_spam=fewest)
 
 
 def _early_exit(policy: Policy, table: Table, log_odds: Floats, scores: Floats) -> EarlyExit:
@@ -57,9 +85,13 @@ def _early_exit(policy: Policy, table: Table, log_odds: Floats, scores: Floats) 
 
 
 def quality(policy: Policy, table: Table, scores: Floats) -> list[dict[str, Any]]:
-    """Out-of-fold quality by dataset: what training reports and logs."""
+    """Out-of-fold quality by dataset: what training reports and logs.
+
+    Where samplers chose some rows, the first part, `all`, also has what those drawn by chance say
+    of the traffic, weighted by their chance.
+    """
     positive = _is_positive(policy, table, scores)
-    parts = {"all": np.ones(len(table), bool)}
+    parts = {ALL: np.ones(len(table), bool)}
     parts |= {str(name): table.datasets == name for name in np.unique(table.datasets)}
     return [
         {
@@ -70,9 +102,32 @@ def quality(policy: Policy, table: Table, scores: Floats) -> list[dict[str, Any]
             "recall": _share(positive[rows & (table.targets == 1)]),
             "false_positive_rate": _share(positive[rows & (table.targets == 0)]),
             "calibration_error": calibration_error(scores[rows], table.targets[rows]),
+            **(_weighted_quality(table, positive) if name == ALL else {}),
         }
         for name, rows in parts.items()
     ]
+
+
+def _weighted_quality(table: Table, positive: NDArray[np.bool_]) -> dict[str, Any]:
+    """Nothing where every row was taken, or none was drawn by chance."""
+    found = footing(table.chances, table.targets, fewest_ham=0)
+    if found.source != AUDIT:
+        return {}
+    spam = table.targets == 1
+    return {
+        "weighted_rows": int((found.weights > 0).sum()),
+        "weighted_precision": _weighted_share(found.weights, spam, positive),
+        "weighted_recall": _weighted_share(found.weights, positive, spam),
+        "weighted_false_positive_rate": _weighted_share(found.weights, positive, ~spam),
+        "weighted_prevalence": _weighted_share(found.weights, spam, np.ones_like(spam)),
+    }
+
+
+def _weighted_share(
+    weights: Floats, hits: NDArray[np.bool_], among: NDArray[np.bool_]
+) -> float | None:
+    total = float(weights @ among)
+    return float(weights @ (hits & among)) / total if total else None
 
 
 def _share(flags: NDArray[np.bool_]) -> float | None:

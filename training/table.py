@@ -27,7 +27,7 @@ SAY_EVERY = 4000
 class Table:
     """n rows: `targets` int64[n] (1 = spam), `matrix` CSR float32[n, buckets], `rarity` its idf,
     `lexical` float32[n, k], `context` float32[n, c], `embeddings` float32[n, d],
-    `datasets` and `segments` str[n].
+    `datasets` and `segments` str[n], `chances` float64[n] that a row was drawn, NaN where chosen.
     """
 
     targets: NDArray[np.int64]
@@ -38,6 +38,7 @@ class Table:
     lexical: NDArray[np.float32]
     context: NDArray[np.float32]
     embeddings: NDArray[np.float32]
+    chances: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -47,6 +48,7 @@ class Table:
         return Table(
             self.targets[rows], self.datasets[rows], self.segments[rows], self.matrix[rows],
             self.rarity, self.lexical[rows], self.context[rows], self.embeddings[rows],
+            self.chances[rows],
         )  # fmt: skip
 
 
@@ -74,6 +76,7 @@ def build_table(
         lexical=np.stack([features.lexical for features in cheap]),
         context=np.stack([context.values(row.event) for row in rows]),
         embeddings=_embedded(cheap, extractor, say),
+        chances=np.array([row.inclusion_probability for row in rows], np.float64),
     )
     return table, vocabulary, context
 

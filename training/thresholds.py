@@ -5,7 +5,8 @@ actions take half, a quarter and a tenth of it. A quantile that rests on a handf
 whatever these few happen to score, so where fewer than FEWEST_EXCEEDANCES may lie above, the
 largest hundredth is taken as an exponential tail (Pickands 1975; Balkema, de Haan 1974). Kinds
 are nested: `latin-short/tr` in `latin-short` in ALL. Each is drawn towards the next wider one, the
-more so the less ham it has (shrinkage; James, Stein 1961).
+more so the less ham it has (shrinkage; James, Stein 1961). Ham counts by its weight, 1 / the
+chance that it was drawn, and how much there is by the effective number (Kish 1965).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from data_contracts.verdicts import ACTIONS, SCORE_DECIMALS, Action
 from pipelines.features.text.segments import without_language
 from training.calibration import LARGEST, SMALLEST
+from training.footing import effective_count
 from training.logistic import Floats, logit, sigmoid
 
 ALL = "all"
@@ -49,44 +51,61 @@ class Thresholds:
 
 
 def fit_thresholds(
-    scores: Floats, targets: NDArray[np.int64], segments: NDArray[np.str_], target_rate: float
+    scores: Floats,
+    targets: NDArray[np.int64],
+    segments: NDArray[np.str_],
+    target_rate: float,
+    weights: Floats | None = None,
 ) -> Thresholds:
     """Fit on out-of-fold probabilities, `segments` as `segment_of` names them.
 
-    A kind with less ham than shows one false positive at the target rate has no thresholds of its
-    own: it uses those of the next wider kind.
+    `weights` float64[n] (None: all 1) is 1 / the chance of a row's draw; rows of weight 0, which
+    a sampler chose, take no part. A kind with less ham than shows one false positive at the
+    target rate has no thresholds of its own: it uses those of the next wider kind.
     """
-    ham = targets == 0
+    weights = np.ones(len(scores)) if weights is None else weights
+    ham = (targets == 0) & (weights > 0)
     if not ham.any():
-        raise ValueError("thresholds at a false-positive rate need ham")
-    fitted = Thresholds(target_rate, {ALL: _levels(scores[ham], target_rate)})
+        raise ValueError("thresholds at a false-positive rate need ham that has weight")
+    fitted = Thresholds(target_rate, {ALL: _levels(scores[ham], weights[ham], target_rate)})
     wide = np.array([without_language(segment) for segment in segments])
     for kind in sorted({*wide.tolist(), *segments.tolist()}):  # a wider kind before a narrower
         of_kind = ham & ((wide == kind) | (segments == kind))
-        if (size := int(of_kind.sum())) * target_rate >= 1:
-            own = _levels(scores[of_kind], target_rate)
+        if (size := effective_count(weights[of_kind])) * target_rate >= 1:
+            own = _levels(scores[of_kind], weights[of_kind], target_rate)
             drawn = _drawn(own, fitted.of(kind), size / (size + 1 / target_rate))
             fitted = Thresholds(target_rate, {**fitted.levels, kind: drawn})
     return fitted
 
 
-def threshold_at(ham_scores: Floats, rate: float) -> float:
+def threshold_at(ham_scores: Floats, rate: float, weights: Floats | None = None) -> float:
     """The score that a `rate` share of ham reaches, rounded up to the decimals of a score.
 
     >>> threshold_at(np.linspace(0.0005, 0.9995, 1000), 0.5)
     0.5
     """
-    logits = np.sort(logit(ham_scores))[::-1]
-    allowed = math.floor(rate * len(logits) + 1e-9)
-    if allowed >= FEWEST_EXCEEDANCES:
-        cut = (logits[allowed - 1] + logits[allowed]) / 2
+    weights = np.ones(len(ham_scores)) if weights is None else weights
+    logits = logit(ham_scores)
+    order = np.lexsort((weights, logits))[::-1]  # by weight too: ties must not depend on the order
+    logits, counts = logits[order], _counts(weights[order])
+    reached = np.cumsum(counts)
+    allowed = rate * float(counts.sum()) + 1e-9
+    above = int(np.searchsorted(reached, allowed, side="right"))
+    if math.floor(allowed) >= FEWEST_EXCEEDANCES and above > 0:
+        cut = (logits[above - 1] + logits[above]) / 2
     else:
-        cut = _beyond(logits, rate)
+        cut = _beyond(logits, counts, reached, rate)
     return _rounded_up(float(sigmoid(np.array([cut]))[0]))
 
 
-def _levels(ham_scores: Floats, target_rate: float) -> tuple[float, ...]:
-    levels = [threshold_at(ham_scores, target_rate * share) for share in SHARES]
+def _counts(weights: Floats) -> Floats:
+    """The weights, scaled to sum to the effective number of rows; equal ones are exactly 1."""
+    relative = weights / weights.max()
+    return np.asarray(relative * (effective_count(weights) / relative.sum()))
+
+
+def _levels(ham_scores: Floats, weights: Floats, target_rate: float) -> tuple[float, ...]:
+    levels = [threshold_at(ham_scores, target_rate * share, weights) for share in SHARES]
     return tuple(float(level) for level in np.maximum.accumulate(levels))
 
 
@@ -96,12 +115,15 @@ def _drawn(own: tuple[float, ...], wider: tuple[float, ...], trust: float) -> tu
     return tuple(_rounded_up(float(score)) for score in sigmoid(logits))
 
 
-def _beyond(descending: Floats, rate: float) -> float:
+def _beyond(descending: Floats, counts: Floats, reached: Floats, rate: float) -> float:
     """The quantile by an exponential tail through the largest logits."""
-    size = min(max(FEWEST_IN_TAIL, math.ceil(TAIL_SHARE * len(descending))), len(descending))
+    total = float(counts.sum())
+    wanted = min(max(FEWEST_IN_TAIL, math.ceil(TAIL_SHARE * total)), total)
+    size = min(int(np.searchsorted(reached, wanted - 1e-9)) + 1, len(descending))
     foot = descending[size - 1]
-    scale = max(float(np.mean(descending[:size] - foot)), 1e-3)
-    return float(foot + scale * math.log(max(size / (rate * len(descending)), 1.0)))
+    excess, tail = counts[:size] * (descending[:size] - foot), float(counts[:size].sum())
+    scale = max(float(excess.sum()) / tail, 1e-3)
+    return float(foot + scale * math.log(max(tail / (rate * total), 1.0)))
 
 
 def _rounded_up(score: float) -> float:

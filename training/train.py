@@ -24,7 +24,7 @@ from training import search_space
 from training.artefact_files import arrays_to_bytes
 from training.ensemble import Ensemble, Parts
 from training.labelled_rows import check_groups
-from training.settling import quality, settle
+from training.settling import fitted_on, quality, settle
 from training.specialists.text_onnx import export_specialist
 from training.stacking import Fitting, Folds, Parameters, Stack, fit_stack
 from training.table import Table, build_table
@@ -91,6 +91,7 @@ def train(
             policy=policy,
             training={
                 **_described(rows, plan, found),
+                **fitted_on(table),
                 "quality_out_of_fold": quality(policy, table, scores),
             },
             out_of_fold=_out_of_fold(rows, table, folds, stack, scores),
@@ -180,5 +181,5 @@ def _out_of_fold(
     return arrays_to_bytes(
         event_ids=np.array([row.event.event_id for row in rows]),
         datasets=table.datasets, segments=table.segments, targets=table.targets, folds=folds,
-        scores=scores, log_odds=stack.log_odds,
+        scores=scores, log_odds=stack.log_odds, chances=table.chances,
     )  # fmt: skip

@@ -107,3 +107,56 @@ def test_a_threshold_is_a_score_and_falls_as_the_rate_grows(ham: list[float], ra
     rows = rate * len(scores)
     if rows >= FEWEST_EXCEEDANCES and len(np.unique(scores)) == len(scores) > 2 * rows:
         assert threshold_at(scores, rate) >= threshold_at(scores, 2 * rate) - 1e-6
+
+
+def test_weights_act_like_repeated_rows_where_the_rate_is_read_off_the_rows() -> None:
+    """200 of 4000 ham may lie above: no tail is needed, a share of the weight is cut off."""
+    rng = np.random.default_rng(0)
+    scores, weights = rng.random(4000), rng.choice([1.0, 2.0], 4000)
+    cut = threshold_at(scores, 0.05, weights)
+    share = weights[scores >= cut].sum() / weights.sum()
+    assert share == pytest.approx(0.05, abs=2 / weights.sum())
+    assert cut != threshold_at(scores, 0.05)
+
+
+def test_a_tail_of_weighted_ham_is_worked_by_hand() -> None:
+    """Weight 3 on the largest ham, 1 on 30 others: (33)^2 / 39 = 27.9 rows, so a count is 0.846.
+
+    A tail of 10 is reached with the largest (2.54) and nine more (7.62, together 10.15), whose
+    foot has log-odds 1. The mean excess is (2.54 * 9 + 0.846 * (8 + ... + 0)) / 10.15 = 5.25.
+    """
+    logits = np.concatenate([np.arange(10.0, 0.0, -1.0), np.full(21, -5.0)]) / 4
+    weights = np.concatenate([[3.0], np.ones(30)])
+    expected = (1 + 5.25 * np.log(12 / (0.01 * 33))) / 4
+    assert threshold_at(sigmoid(logits), 0.01, weights) == pytest.approx(
+        float(sigmoid(np.array([expected]))[0]), abs=2e-6
+    )
+
+
+def test_rows_that_a_sampler_chose_do_not_move_the_thresholds() -> None:
+    rng = np.random.default_rng(0)
+    drawn, chosen = sigmoid(rng.normal(-4, 1, 2000)), sigmoid(rng.normal(0, 0.3, 500))
+    segments, targets = np.array(["latin-short"] * 2500), np.zeros(2500, np.int64)
+    weights = np.concatenate([np.full(2000, 50.0), np.zeros(500)])
+    scores = np.concatenate([drawn, chosen])
+    fitted = fit_thresholds(scores, targets, segments, 0.01, weights)
+    assert fitted == fit_thresholds(drawn, targets[:2000], segments[:2000], 0.01)
+    taken = fit_thresholds(scores, targets, segments, 0.01)
+    assert taken.levels[ALL][0] > fitted.levels[ALL][0]
+
+
+def test_ham_of_few_heavy_rows_is_trusted_as_few() -> None:
+    """1000 ham of weight 1 and one of weight 1000: worth four rows, too few for their own kind."""
+    scores, targets = np.random.default_rng(0).random(2001), np.zeros(2001, np.int64)
+    segments = np.array(["latin-short"] * 1000 + ["han-short"] * 1001)
+    weights = np.ones(2001)
+    weights[-1] = 1000.0
+    fitted = fit_thresholds(scores, targets, segments, 0.001, weights)
+    assert "latin-short" in fitted.levels
+    assert "han-short" not in fitted.levels
+
+
+@given(st.integers(1, 400), st.floats(0.001, 0.3), st.floats(0.1, 1e4))
+def test_equal_weights_change_nothing(count: int, rate: float, weight: float) -> None:
+    scores = np.random.default_rng(count).random(count)
+    assert threshold_at(scores, rate, np.full(count, weight)) == threshold_at(scores, rate)

@@ -50,11 +50,15 @@ def _rows(count: int = 120) -> list[LabelledEvent]:
     return rows
 
 
-def _trained(folder: Path, trials: int = 0) -> Ensemble:
+def _trained(
+    folder: Path, trials: int = 0, rows: Sequence[LabelledEvent] | None = None
+) -> Ensemble:
     encoder_file = folder / "encoder-file.onnx"
     encoder_file.write_bytes(b"stands in for an encoder")
     plan = Plan(trials, 3, 7, 0.001, folder / "studies")
-    return train(_rows(), WordEncoder(), encoder_file, plan, NoTrialLog(), lambda message: None)
+    return train(
+        rows or _rows(), WordEncoder(), encoder_file, plan, NoTrialLog(), lambda message: None
+    )
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +162,31 @@ def test_quality_is_reported_by_dataset_and_a_search_is_counted(tmp_path: Path) 
     assert training["trials"] == 1
     assert [figure["dataset"] for figure in training["quality_out_of_fold"]] == ["all", "generated"]
     assert training["quality_out_of_fold"][0]["average_precision"] > 0.95
+
+
+def test_whole_datasets_are_what_thresholds_rest_on(ensemble: Ensemble) -> None:
+    assert ensemble.training["thresholds_fitted_on"] == {
+        "source": "whole datasets", "rows": 120, "spam": 60, "ham": 60, "effective_ham": 60.0,
+    }  # fmt: skip
+    assert "weighted_recall" not in ensemble.training["quality_out_of_fold"][0]
+
+
+def test_chosen_labels_do_not_set_thresholds_and_a_reviewer_sees_what_did(
+    tmp_path: Path, ensemble: Ensemble
+) -> None:
+    rows = [
+        dataclasses.replace(row, inclusion_probability=0.25 if number % 3 else None)
+        for number, row in enumerate(_rows())
+    ]
+    audited = _trained(tmp_path, rows=rows)
+    told = audited.training["thresholds_fitted_on"]
+    assert (told["source"], told["rows"], told["ham"]) == ("audit", 80, 40)
+    assert "only 40 ham" in audited.training["calibration_fitted_on"]["source"]
+    assert audited.training["quality_out_of_fold"][0]["weighted_rows"] == 80
+    assert audited.threshold_version != ensemble.threshold_version
+    chosen = [dataclasses.replace(row, inclusion_probability=None) for row in rows]
+    told = _trained(tmp_path, rows=chosen).training["thresholds_fitted_on"]
+    assert (told["source"], told["ham"]) == ("all rows, no audit labels", 60)
 
 
 @pytest.mark.parametrize(
