@@ -4,7 +4,7 @@ PLATFORM := .venv/bin/python
 BENCHES := $(patsubst tests/performance/bench_%.py,bench-%,$(wildcard tests/performance/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status test lint types contracts check bench clean
+.PHONY: help setup run up review down status test lint types contracts check bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,10 @@ run: setup ## the main job: one whole turn of the loop on real messages, under 1
 up: setup ## start Airflow, MLflow, the gateway and the model servers, and print their addresses
 	@$(PLATFORM) -m infra.local up
 
-down: ## stop what `make up` or `make run` started, and nothing else
+review: setup ## start Label Studio and sync with the label queue (WATCH=SECONDS: again and again)
+	@$(PLATFORM) -m infra.local review $(if $(WATCH),--watch $(WATCH))
+
+down: ## stop what `make up`, `make run` or `make review` started, and nothing else
 	@$(PLATFORM) -m infra.local down
 
 status: ## what runs, where, and where its log is

@@ -75,6 +75,18 @@ class Labelling(Section):
     exposure_window_hours: Annotated[float, Field(gt=0)]
 
 
+class Review(Section):
+    """Label Studio: where it answers, Weir's project there, and how long it holds its tasks.
+
+    `administrator` is the user whom `make review` makes, and who lets reviewers in.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://[^/]+$")]
+    project: Annotated[str, Field(min_length=3, max_length=50)]
+    administrator: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+    lease_hours: Annotated[float, Field(gt=0)]
+
+
 class Training(Section):
     """What one training does by default."""
 
@@ -185,6 +197,7 @@ class Settings(Section):
     traffic: Traffic
     state: State
     labelling: Labelling
+    review: Review
     training: Training
     gates: Gates
     registry: Registry

@@ -21,6 +21,8 @@ MLFLOW_FLASK_SECRET = "MLFLOW_FLASK_SERVER_SECRET_KEY"
 AIRFLOW_JWT_SECRET = "WEIR_AIRFLOW_JWT_SECRET"
 AIRFLOW_ADMIN_PASSWORD = "WEIR_AIRFLOW_ADMIN_PASSWORD"
 AIRFLOW_REVIEWER_PASSWORD = "WEIR_AIRFLOW_REVIEWER_PASSWORD"
+LABEL_STUDIO_PASSWORD = "WEIR_LABEL_STUDIO_PASSWORD"
+LABEL_STUDIO_TOKEN = "WEIR_LABEL_STUDIO_TOKEN"
 LOCAL_SECRETS = (
     ACCOUNT_KEY,
     MLFLOW_ADMIN_PASSWORD,
@@ -30,7 +32,10 @@ LOCAL_SECRETS = (
     AIRFLOW_JWT_SECRET,
     AIRFLOW_ADMIN_PASSWORD,
     AIRFLOW_REVIEWER_PASSWORD,
+    LABEL_STUDIO_PASSWORD,
+    LABEL_STUDIO_TOKEN,
 )
+BYTES = {LABEL_STUDIO_TOKEN: 20}  # its server keeps 40 characters; all others have 32 bytes
 
 
 def secret(name: str, home: Path) -> str:
@@ -61,7 +66,7 @@ def create_local_secrets(home: Path) -> dict[str, str]:
     """Add a random value for every local secret that has none yet; idempotent."""
     known = local_secrets(home)
     for name in LOCAL_SECRETS:
-        known.setdefault(name, secrets.token_hex(32))
+        known.setdefault(name, secrets.token_hex(BYTES.get(name, 32)))
     content = "".join(f"{name}={value}\n" for name, value in known.items())
     write_atomically(secrets_file(home), content.encode(), mode=0o600)
     return known

@@ -75,6 +75,11 @@ VERBS = [
         declare_day,
     ),
     Verb(
+        "review-sync",
+        "send open tasks to Label Studio, bring its annotations into the label queue",
+        "pipelines.labelling.label_studio:run",
+    ),
+    Verb(
         "collect-labels",
         "move finished labels from the queue to the lake",
         "pipelines.labelling.collect:run",

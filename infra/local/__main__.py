@@ -1,4 +1,4 @@
-"""`python -m infra.local up|down|status|run`: the local stack and the main job."""
+"""`python -m infra.local up|down|status|run|review`: the local stack and the main job."""
 
 import argparse
 import sys
@@ -12,6 +12,15 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _declare_review(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--watch",
+        type=float,
+        metavar="SECONDS",
+        help="sync again every SECONDS, until interrupted (default: sync once)",
+    )
+
+
 VERBS = [
     Verb("up", "start the services and print their addresses", "infra.local.stack:up"),
     Verb("down", "stop what `up` or `run` started", "infra.local.stack:down"),
@@ -21,6 +30,12 @@ VERBS = [
         "one whole turn of the loop on real messages, driven through Airflow",
         "infra.local.loop:run",
         _declare_run,
+    ),
+    Verb(
+        "review",
+        "start Label Studio and keep it in step with the label queue",
+        "infra.local.review:run",
+        _declare_review,
     ),
 ]
 

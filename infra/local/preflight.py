@@ -16,9 +16,11 @@ from infra.local.process import Process
 GIB = 2**30
 
 
-def check_machine(settings: Settings) -> None:
-    """Both environments, disk and memory. Raises MissingPart with the remedy."""
-    for environment in (".venv", ".venv-airflow"):
+def check_machine(
+    settings: Settings, environments: Iterable[str] = (".venv", ".venv-airflow")
+) -> None:
+    """Environments, disk and memory. Raises MissingPart with the remedy."""
+    for environment in environments:
         if not (PROJECT / environment / "bin" / "python").exists():
             raise MissingPart(f"{environment} is missing; run `make setup`")
     _at_least(

@@ -1,4 +1,6 @@
-"""Make both environments: `.venv` (the platform) and `.venv-airflow` (Airflow).
+"""Make the environments: `.venv` (the platform) and `.venv-airflow` (Airflow).
+
+`.venv-review` (Label Studio) is made when it is first needed, by `make review`.
 
 Standard library only, since it runs before anything is installed. Idempotent: an environment
 whose requirements did not change is left as it is. Needs Python 3.11+ and pip, no compiler.
@@ -15,9 +17,11 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 TORCH = "torch==2.13.0"
+REVIEW = ".venv-review"
 ENVIRONMENTS = {
     ".venv": ("requirements.txt", "infra/constraints/platform.txt"),
     ".venv-airflow": ("dags/requirements.txt", "infra/constraints/airflow.txt"),
+    REVIEW: ("infra/review/requirements.txt", "infra/constraints/label_studio.txt"),
 }
 
 
@@ -26,8 +30,8 @@ def main() -> int:
         print(f"setup: Python {sys.version.split()[0]} is too old; install 3.11 or newer")
         return 2
     try:
-        for name, files in ENVIRONMENTS.items():
-            _ensure(name, [PROJECT / file for file in files])
+        for name in (".venv", ".venv-airflow"):
+            ensure(name)
         _write_local_secrets()
     except subprocess.CalledProcessError as error:
         print(f"setup: {' '.join(map(str, error.cmd))} ended with {error.returncode}")
@@ -37,7 +41,9 @@ def main() -> int:
     return 0
 
 
-def _ensure(name: str, files: list[Path]) -> None:
+def ensure(name: str) -> None:
+    """Make the environment, or bring it to its requirements. Raises CalledProcessError."""
+    files = [PROJECT / file for file in ENVIRONMENTS[name]]
     stamp = PROJECT / name / "weir-requirements.sha256"
     wanted = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     if stamp.is_file() and stamp.read_text() == wanted:

@@ -93,7 +93,7 @@ def test_no_tracked_file_is_larger_than_a_megabyte() -> None:
 def test_requirements_are_pinned() -> None:
     loose = [
         line
-        for name in ("requirements.txt", "dags/requirements.txt")
+        for name in ("requirements.txt", "dags/requirements.txt", "infra/review/requirements.txt")
         for line in (PROJECT / name).read_text().splitlines()
         if line and not line.startswith("#") and "==" not in line
     ]
