@@ -3,7 +3,7 @@
 Every event has a known chance of being drawn, whatever the filter did with it, so a row that
 counts as one over its chance makes totals unbiased (Horvitz & Thompson 1952; ratios of them:
 Hajek 1971). Labels come late, and later where the filter acted: the rows without one are
-non-response. Within a cell (decision, score band, days) the labelled rows stand for all drawn
+non-response. Within a cell (decision, band, days) the labelled rows stand for all drawn
 ones, so a row counts as 1 / (chance x response rate of its cell) (weighting-class adjustment:
 Little & Rubin 2002, section 3.3; Sarndal, Swensson & Wretman 1992, section 15.6).
 
@@ -29,7 +29,8 @@ ACTED, LET_THROUGH = "acted on", "let through"
 class Draws:
     """n events that the audit drew: `days` str[n], `positive` bool[n] (the filter acted on it),
     `chances` float64[n] in (0, 1], `labelled` bool[n], `is_spam` bool[n] (read where labelled),
-    `bands` int64[n] of the verdict's score (all 0 where lateness does not depend on it).
+    `bands` int64[n]: whatever else lateness depends on, in an order in which neighbours are alike,
+    such as the action or a band of the score (all 0 where it depends on nothing else).
     """
 
     days: NDArray[np.str_]

@@ -1,7 +1,8 @@
 """Precision and recall of what was decided, by model version, from the audit of the last days.
 
 The audit drew by chance, whatever the filter decided, so what it blocked and what it let through
-are both seen; draws whose label is still awaited are non-response (see `evaluation.audit`).
+are both seen; draws whose label is still awaited are non-response (see `evaluation.audit`). How
+late labels are may depend on the action, so actions are kept apart.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from data_contracts.verdicts import ACTIONS, Action
 from evaluation.audit import Draws, Figure, estimate_quality
 from pipelines import lake
 from pipelines.labelling.draws import AuditDraw
 
 FIGURES = ("precision", "recall", "false_positive_rate", "prevalence")
-Decided = list[tuple[AuditDraw, bool, str | None]]  # was positive, label
+Decided = list[tuple[AuditDraw, Action, str | None]]  # what the filter did, label
 
 
 def labelled_days(lake_folder: Path, days: int) -> list[str]:
@@ -48,16 +50,16 @@ def _decided(
     labels = _audit_labels(lake_folder, days)
     draws = {draw.event_id: draw for draw, _ in labels.values()}
     draws |= {draw.event_id: draw for draw in drawn}
-    latest: dict[tuple[str, str], tuple[int, bool]] = {}
+    latest: dict[tuple[str, str], tuple[int, int]] = {}
     for row in lake.read(lake_folder, "verdicts", days).to_pylist():
         if not row["mirrored"] and row["event_id"] in draws:
             key = row["model_version"], row["event_id"]
-            decided = row["revision"], row["action"] != "allow"
+            decided = row["revision"], ACTIONS.index(row["action"])
             latest[key] = max(latest.get(key, decided), decided)
     found: dict[str, Decided] = defaultdict(list)
-    for (version, event_id), (_, positive) in latest.items():
+    for (version, event_id), (_, action) in latest.items():
         label = labels[event_id][1] if event_id in labels else None
-        found[version].append((draws[event_id], positive, label))
+        found[version].append((draws[event_id], ACTIONS[action], label))
     return found
 
 
@@ -72,14 +74,15 @@ def _audit_labels(lake_folder: Path, days: Sequence[str]) -> dict[str, tuple[Aud
 
 
 def _quality(rows: Decided, minimum: int) -> dict[str, Any]:
+    actions = [action for _, action, _ in rows]
     found = estimate_quality(
         Draws(
             days=np.array([draw.day for draw, _, _ in rows]),
-            positive=np.array([positive for _, positive, _ in rows], bool),
+            positive=np.array([action != "allow" for action in actions], bool),
             chances=np.array([draw.inclusion_probability for draw, _, _ in rows], np.float64),
             labelled=np.array([label is not None for _, _, label in rows], bool),
             is_spam=np.array([label == "spam" for _, _, label in rows], bool),
-            bands=np.zeros(len(rows), np.int64),
+            bands=np.array([ACTIONS.index(action) for action in actions], np.int64),
         )
     )
     return {

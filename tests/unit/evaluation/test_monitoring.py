@@ -141,6 +141,26 @@ def test_draws_that_wait_for_a_label_count_through_those_like_them(tmp_path: Pat
     assert found["prevalence"]["value"] == pytest.approx(30 / 60)
 
 
+def test_actions_whose_labels_are_later_than_others_are_kept_apart(tmp_path: Path) -> None:
+    """20 were challenged, all spam and all labelled; 40 blocked, half spam, half of each labelled.
+
+    Precision is (20 + 20) of 60; without the action it would be (20 + 10) of 40.
+    """
+    day = DAYS[0]
+    ids = write_events(tmp_path, day, [f"text {n}" for n in range(80)])
+    challenged, blocked, allowed = ids[:20], ids[20:60], ids[60:]
+    write_verdicts(
+        tmp_path, day,
+        dict.fromkeys(challenged, "challenge") | dict.fromkeys(blocked, "block")
+        | dict.fromkeys(allowed, "allow"),
+    )  # fmt: skip
+    write_labels(tmp_path, day, dict.fromkeys([*challenged, *blocked[:10]], "spam"))
+    write_labels(tmp_path, day, dict.fromkeys([*blocked[10:20], *allowed], "ham"))
+    drawn = [AuditDraw(event_id, day, 0.5) for event_id in ids]
+    found = audit_quality(tmp_path, [day], drawn, 10)["versions"]["m1"]
+    assert found["precision"]["value"] == pytest.approx(40 / 60)
+
+
 def test_a_decision_that_no_label_reached_yet_is_told_as_a_gap(settings: Settings) -> None:
     day = DAYS[0]
     ids = write_events(settings.lake, day, [f"text {n}" for n in range(60)])
