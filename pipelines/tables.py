@@ -7,9 +7,10 @@ machine (`master` is `local[2]` in tests, `k8s://…` in production).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import ibis
 import pyarrow as pa
@@ -20,6 +21,14 @@ from data_contracts.errors import BadInput, MissingPart
 __all__ = ["Backend", "arrow", "duckdb_backend", "held", "parquet", "spark_backend"]
 
 LOOPBACK = "127.0.0.1"
+QUIET = """rootLogger.level = error
+rootLogger.appenderRef.console.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %p %c{1}: %m%n
+"""
 
 
 @contextmanager
@@ -44,18 +53,27 @@ def duckdb_backend(
 
 @contextmanager
 def spark_backend(
-    scratch: Path, *, master: str = "local[2]", memory_gib: float = 2.0, partitions: int = 8
+    scratch: Path,
+    *,
+    memory_gib: float = 2.0,
+    threads: int = 2,
+    master: str | None = None,
+    partitions: int = 8,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Backend]:
     """A Spark session of this process, stopped at the end; MissingPart where Java is absent.
 
-    `memory_gib` is the heap of the driver, which in local mode does all the work; `partitions`
-    are made at each shuffle.
+    `master` (None: `local[threads]`, in this machine's one JVM). `memory_gib` is the heap of the
+    driver, which in local mode does all the work; `partitions` are made at each shuffle,
+    `more` is Spark's own configuration (a cluster needs an image, executors, credentials).
     """
     if shutil.which("java") is None:
         raise MissingPart("Spark needs Java 17 and `java` is not on PATH; install openjdk-17-jre")
     from pyspark.sql import SparkSession
 
     scratch.mkdir(parents=True, exist_ok=True)
+    logging = scratch / "log4j2.properties"
+    logging.write_text(QUIET)
     options: dict[str, bool | float | int | str | None] = {
         "spark.driver.memory": f"{round(memory_gib * 1024)}m",
         "spark.driver.maxResultSize": "0",  # the shortlist comes to the driver; budget bounds it
@@ -67,10 +85,12 @@ def spark_backend(
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.log.level": "ERROR",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={logging.resolve().as_uri()}",
     }
+    master = master or f"local[{threads}]"
     if master.startswith("local"):
         options |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
+    options |= more
     session = SparkSession.builder.master(master).appName("weir").config(map=options).getOrCreate()
     try:
         yield ibis.pyspark.connect(session)

@@ -70,6 +70,7 @@ def shortlist(
             with held(told.select("event_id", *FEATURES)) as chosen:
                 joined = pool.inner_join(chosen, "event_id")
                 found = arrow(joined.select(*pool.columns, *FEATURES))
+    _check_widths(found["embedding"])
     return Shortlist(_marked(found, representatives), population)
 
 
@@ -88,6 +89,15 @@ def _dimensions(pool: ibis.Table) -> int | None:
     known = pool.filter(pool.embedding.notnull()).limit(1)
     widths = arrow(known.select(width=known.embedding.length()))["width"].to_pylist()
     return int(widths[0]) if widths else None
+
+
+def _check_widths(embeddings: pa.ChunkedArray) -> None:
+    widths = pc.unique(pc.drop_null(pc.list_value_length(embeddings))).to_pylist()
+    if len(widths) > 1:
+        raise BadInput(
+            f"pool has embeddings of widths {', '.join(map(str, sorted(widths)))}; embed all "
+            "events with one encoder"
+        )
 
 
 def _signals(pool: ibis.Table, seed: int, threshold: float, dimensions: int | None) -> ibis.Table:

@@ -149,6 +149,9 @@ def test_a_pool_that_cannot_be_used_is_refused_with_the_remedy(
         choose(pool.rename_columns([n if n != "score" else "burst" for n in pool.column_names]))
     with pytest.raises(BadInput, match="pool is empty"):
         choose(pool.slice(0, 0))
+    mixed = pa.array([[1.0, 0.0]] * (ROWS // 2) + [[1.0]] * (ROWS // 2), pa.list_(pa.float32()))
+    with pytest.raises(BadInput, match="embeddings of widths 1, 2"):
+        choose(pool.set_column(pool.column_names.index("embedding"), "embedding", mixed))
     with pytest.raises(ValueError, match="budget 0"):
         choose(pool, budget=0)
     with pytest.raises(BadInput, match="no Parquet at nowhere"):
