@@ -36,6 +36,10 @@ def _declare_sample(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _declare_one_day(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--day", metavar="YYYY-MM-DD", help="one day (default: all together)")
+
+
 VERBS = [
     Verb(
         "replay",
@@ -78,6 +82,12 @@ VERBS = [
         "review-sync",
         "send open tasks to Label Studio, bring its annotations into the label queue",
         "pipelines.labelling.label_studio:run",
+    ),
+    Verb(
+        "review-quality",
+        "show agreement, each reviewer's reliability, and what is open or contested",
+        "pipelines.labelling.review_quality:run",
+        _declare_one_day,
     ),
     Verb(
         "collect-labels",

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from pipelines.labelling.queue_tables import EXPOSURES, TASKS
+from pipelines.labelling.queue_tables import EXPOSURES
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,19 @@ def remaining(connection: Connection, reviewer: str, now: datetime, limit: Expos
     return max(0, limit.cap - int(connection.scalar(seen) or 0))
 
 
-def record(connection: Connection, reviewer: str, ids: Sequence[int], now: datetime) -> None:
-    """Keep that the reviewer was given the sensitive ones among these tasks; the latest time."""
-    chosen = select(TASKS.c.id).where(TASKS.c.id.in_(ids), TASKS.c.sensitive)
-    sensitive = list(connection.scalars(chosen))
-    if not sensitive:
+def record(connection: Connection, reviewer: str, tasks: Sequence[int], now: datetime) -> None:
+    """Keep that the reviewer was given these sensitive tasks; of one given again the latest."""
+    if not tasks:
         return
-    earlier = (EXPOSURES.c.reviewer == reviewer) & EXPOSURES.c.task.in_(sensitive)
+    earlier = (EXPOSURES.c.reviewer == reviewer) & EXPOSURES.c.task.in_(tasks)
     kept = select(EXPOSURES.c.task, EXPOSURES.c.given_at).where(earlier)
     before = dict(connection.execute(kept).tuples().all())
-    connection.execute(delete(EXPOSURES).where(earlier))
+    if before:
+        connection.execute(delete(EXPOSURES).where(earlier))
     connection.execute(
         insert(EXPOSURES),
         [
             {"reviewer": reviewer, "task": task, "given_at": max(now, before.get(task, now))}
-            for task in sensitive
+            for task in tasks
         ],
     )

@@ -25,7 +25,7 @@ from pipelines.labelling.queue_tables import (
 )
 from pipelines.labelling.task_moves import (
     NOBODY,
-    counting_answers,
+    answers_to,
     insert_if_new,
     move,
     verdict_on,
@@ -44,10 +44,13 @@ def join_batch(connection: Connection, batch: str, by: str, now: datetime) -> No
 
     Raises LabelRefused where it was removed: an answer in it would never count.
     """
-    new = {"batch": batch, "state": "accepted", "reason": "", "by": by, "at": now}
-    connection.execute(insert_if_new(connection, BATCHES, ["batch"]).values(**new))
-    chosen = select(BATCHES.c.state).where(BATCHES.c.batch == batch)
-    if connection.scalar(chosen.with_for_update(read=True)) == "removed":
+    state = select(BATCHES.c.state).where(BATCHES.c.batch == batch).with_for_update(read=True)
+    found = connection.scalar(state)
+    if found is None:
+        new = {"batch": batch, "state": "accepted", "reason": "", "by": by, "at": now}
+        connection.execute(insert_if_new(connection, BATCHES, ["batch"]).values(**new))
+        found = connection.scalar(state)  # somebody else may have made it, and had it removed
+    if found == "removed":
         raise LabelRefused(f"batch {batch} was removed; its answers do not count; name another")
 
 
@@ -95,7 +98,7 @@ def _take_away(connection: Connection, batch: str) -> None:
     chosen = select(TASKS.c.id, TASKS.c.state, TASKS.c.answers_wanted, TASKS.c.gold)
     locked = chosen.where(TASKS.c.id.in_(answered)).order_by(TASKS.c.id).with_for_update()
     for task_id, state, wanted, gold in connection.execute(locked).tuples().all():
-        verdict = verdict_on(counting_answers(connection, task_id), wanted, gold)
+        verdict = verdict_on(answers_to(connection, task_id), wanted, gold)
         step = _TAKEN_AWAY.get((state, verdict))
         if step is not None:
             move(connection, [task_id], state, step, **NOBODY)

@@ -13,21 +13,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 
+from data_contracts.errors import LabelRefused
 from data_contracts.labels import Label, LabelName, parse_label
 from pipelines.labelling import exposure, label_batches, provenance, task_moves
 from pipelines.labelling.exposure import ExposureLimit
 from pipelines.labelling.queue_records import Answer, Batch, KnownAnswer, NewTask, Task
 from pipelines.labelling.queue_tables import (
     ADJUDICATION,
-    ANSWERS,
     METADATA,
     TASKS,
     BatchState,
     State,
 )
-from pipelines.labelling.task_moves import MAXIMUM_LEASES, NOBODY
+from pipelines.labelling.task_moves import MAXIMUM_LEASES, NOBODY, GivenAnswer
 from pipelines.state import create_tables, one_writer_at_a_time, open_state, reading
 
 __all__ = [
@@ -208,9 +208,11 @@ class LabelQueue:
                     where += [task_moves.at_most_sensitive(state, where, left)]
             ids = task_moves.free(connection, state, where, n)
             task_moves.move(connection, ids, state, "lease", **held)
+            tasks = task_moves.tasks(connection, ids)
             if capped:
-                exposure.record(connection, reviewer, ids, now)
-            return task_moves.tasks(connection, ids)
+                sensitive = [task.id for task in tasks if task.sensitive]
+                exposure.record(connection, reviewer, sensitive, now)
+            return tasks
 
     def _answer(
         self,
@@ -227,19 +229,19 @@ class LabelQueue:
         with self._engine.begin() as connection:
             task_moves.lock_reviewer(connection, reviewer)
             day = connection.scalar(select(TASKS.c.day).where(TASKS.c.id == task_id))
-            label_batches.join_batch(connection, batch or f"{day}/{reviewer}", reviewer, now)
+            batch = batch or f"{day}/{reviewer}"
+            label_batches.join_batch(connection, batch, reviewer, now)
             task = task_moves.held_task(connection, task_id, holder, [state])
-            at = now
+            given = task_moves.answers_to(connection, task_id)
+            if reviewer in {earlier.reviewer for earlier in given}:
+                raise LabelRefused(f"task {task_id} was answered by {reviewer}; lease another")
             if source == ADJUDICATION:
-                earlier = select(func.max(ANSWERS.c.answered_at)).where(ANSWERS.c.task == task_id)
-                at = max(now, connection.scalar(earlier) + timedelta(microseconds=1))
-            task_moves.keep_answer(
-                connection, task, reviewer, checked, source, batch or f"{day}/{reviewer}", at
-            )
-            if reviewer != holder:
+                now = max(now, max(one.answered_at for one in given) + timedelta(microseconds=1))
+            answer = GivenAnswer(reviewer, checked, source, now)
+            task_moves.keep_answer(connection, task, answer, batch)
+            if reviewer != holder and task.sensitive:
                 exposure.record(connection, reviewer, [task_id], now)
-            given = task_moves.counting_answers(connection, task_id)
-            step = task_moves.verdict_on(given, task.answers_wanted, task.gold)
+            step = task_moves.verdict_on([*given, answer], task.answers_wanted, task.gold)
             task_moves.move(connection, [task_id], state, step, **NOBODY)
 
 

@@ -47,6 +47,17 @@ class HeldTask:
     sensitive: bool
 
 
+@dataclass(frozen=True)
+class GivenAnswer:
+    """What somebody said about a task; it does not count once its batch was removed."""
+
+    reviewer: str
+    label: LabelName
+    source: str
+    answered_at: datetime
+    counts: bool = True
+
+
 def lock_reviewer(connection: Connection, reviewer: str) -> None:
     """What one reviewer does happens one after the other: answers and exposure add up."""
     one_writer_at_a_time(connection, f"label-reviewer:{reviewer}")
@@ -86,19 +97,23 @@ def move(
 ) -> None:
     """Take a step of TRANSITIONS with tasks that this transaction has locked."""
     after = TRANSITIONS[before, step]
+    if not ids:
+        return
     statement = update(TASKS).where(TASKS.c.id.in_(ids), TASKS.c.state == before)
     connection.execute(statement.values(state=after, **values))
 
 
 def expire(connection: Connection, now: datetime) -> int:
     """Take back what was held for too long, from reviewers and adjudicators; how many tasks."""
-    expired = 0
-    for state in HELD:
-        ids = free(connection, state, [TASKS.c.lease_expires_at <= now], MAXIMUM_LEASES)
-        if ids:
-            move(connection, ids, state, "expire", **NOBODY)
-        expired += len(ids)
-    return expired
+    late = (
+        select(TASKS.c.state, TASKS.c.id)
+        .where(TASKS.c.state.in_(HELD), TASKS.c.lease_expires_at <= now)
+        .limit(MAXIMUM_LEASES)
+    )
+    found = connection.execute(late.with_for_update(skip_locked=True)).tuples().all()
+    for state in {state for state, _ in found}:
+        move(connection, [one for held, one in found if held == state], state, "expire", **NOBODY)
+    return len(found)
 
 
 def held_task(
@@ -115,60 +130,46 @@ def held_task(
     return HeldTask(**row)
 
 
-def keep_answer(
-    connection: Connection,
-    task: HeldTask,
-    reviewer: str,
-    label: LabelName,
-    source: str,
-    batch: str,
-    now: datetime,
-) -> None:
-    """Store an answer. Raises LabelRefused where the reviewer gave one for this task before."""
-    mine = select(ANSWERS.c.task).where(ANSWERS.c.task == task.id, ANSWERS.c.reviewer == reviewer)
-    if connection.scalar(mine) is not None:
-        raise LabelRefused(f"task {task.id} was answered by {reviewer} before; lease another")
+def keep_answer(connection: Connection, task: HeldTask, answer: GivenAnswer, batch: str) -> None:
+    """Store an answer to a task that its holder has."""
     connection.execute(
         insert(ANSWERS).values(
             task=task.id,
-            reviewer=reviewer,
-            label=label,
-            source=source,
+            reviewer=answer.reviewer,
+            label=answer.label,
+            source=answer.source,
             leased_at=task.leased_at,
-            answered_at=now,
+            answered_at=answer.answered_at,
             batch=batch,
         )
     )
 
 
-def verdict_on(
-    answers: Sequence[tuple[str, LabelName]], wanted: int, gold: LabelName | None
-) -> Step:
-    """The step to which (source, label) of the answers that count lead a task.
-
-    >>> verdict_on([("reviewer", "spam")], 2, None)
-    'ask_another'
-    >>> verdict_on([("reviewer", "spam"), ("reviewer", "ham")], 2, None)
-    'contest'
-    >>> verdict_on([("reviewer", "spam"), ("reviewer", "ham"), ("adjudication", "ham")], 2, None)
-    'settle'
-    """
-    if any(source == ADJUDICATION for source, _ in answers):
+def verdict_on(answers: Sequence[GivenAnswer], wanted: int, gold: LabelName | None) -> Step:
+    """The step to which its answers lead a task: those that count, less removed batches."""
+    counting = [answer for answer in answers if answer.counts]
+    if any(answer.source == ADJUDICATION for answer in counting):
         return "settle"
-    if len(answers) < wanted:
+    if len(counting) < wanted:
         return "ask_another"
-    agree = gold is not None or len({label for _, label in answers}) == 1
-    return "settle" if agree else "contest"
+    one_voice = len({answer.label for answer in counting}) == 1
+    return "settle" if one_voice or gold is not None else "contest"
 
 
-def counting_answers(connection: Connection, task_id: int) -> list[tuple[str, LabelName]]:
-    """(source, label) of the task's answers, less those of removed batches."""
-    counting = (
-        select(ANSWERS.c.source, ANSWERS.c.label)
+def answers_to(connection: Connection, task_id: int) -> list[GivenAnswer]:
+    """All answers that a task ever got."""
+    given = (
+        select(
+            ANSWERS.c.reviewer,
+            ANSWERS.c.label,
+            ANSWERS.c.source,
+            ANSWERS.c.answered_at,
+            (BATCHES.c.state != "removed").label("counts"),
+        )
         .join_from(ANSWERS, BATCHES)
-        .where(ANSWERS.c.task == task_id, BATCHES.c.state != "removed")
+        .where(ANSWERS.c.task == task_id)
     )
-    return [(source, label) for source, label in connection.execute(counting).tuples()]
+    return [GivenAnswer(**row) for row in connection.execute(given).mappings()]
 
 
 def insert_if_new(
