@@ -56,10 +56,14 @@ def settle(
     return replace(policy, early_exit=_early_exit(policy, table, log_odds, scores)), scores
 
 
-def fitted_on(table: Table) -> dict[str, Any]:
-    """For the training record: which labels thresholds and calibration rest on."""
+def fitted_on(table: Table, target_rate: float) -> dict[str, Any]:
+    """For the training record: which labels thresholds and calibration rest on.
+
+    With less effective ham than shows one false positive, thresholds are read off a tail alone.
+    """
+    thresholds = _threshold_footing(table).record(table.targets)
     return {
-        "thresholds_fitted_on": _threshold_footing(table).record(table.targets),
+        "thresholds_fitted_on": thresholds | {"ham_for_one_false_positive": round(1 / target_rate)},
         "calibration_fitted_on": _calibration_footing(table).record(table.targets),
     }
 

@@ -91,7 +91,7 @@ def train(
             policy=policy,
             training={
                 **_described(rows, plan, found),
-                **fitted_on(table),
+                **fitted_on(table, plan.target_false_positive_rate),
                 "quality_out_of_fold": quality(policy, table, scores),
             },
             out_of_fold=_out_of_fold(rows, table, folds, stack, scores),

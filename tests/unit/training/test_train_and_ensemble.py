@@ -167,6 +167,7 @@ def test_quality_is_reported_by_dataset_and_a_search_is_counted(tmp_path: Path) 
 def test_whole_datasets_are_what_thresholds_rest_on(ensemble: Ensemble) -> None:
     assert ensemble.training["thresholds_fitted_on"] == {
         "source": "whole datasets", "rows": 120, "spam": 60, "ham": 60, "effective_ham": 60.0,
+        "ham_for_one_false_positive": 1000,
     }  # fmt: skip
     assert "weighted_recall" not in ensemble.training["quality_out_of_fold"][0]
 
