@@ -65,24 +65,30 @@ def near_duplicate_groups(vectors: Vectors, similarity: float) -> Integers:
     >>> near_duplicate_groups(np.array([[1, 0], [0, 1], [1, 0]], dtype=np.float32), 0.9).tolist()
     [0, 1, 0]
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     vectors = _vectors(vectors)
     count = len(vectors)
     group: Integers = np.arange(count)  # of each vector: the first member known of its group
+    edges = np.empty((2, 0), dtype=np.int64)
     for start in range(0, count, BLOCK):
         close = vectors[start : start + BLOCK] @ vectors[start:].T >= np.float32(similarity)
-        asked, found = (np.asarray(ends) + start for ends in close.nonzero())
-        edges = (
-            np.concatenate([group, group[found]]),
-            np.concatenate([np.arange(count), group[asked]]),
-        )
-        graph = coo_array((np.ones(len(edges[0]), dtype=bool), edges), shape=(count, count))
-        numbers = connected_components(graph, directed=False)[1]
-        _, first = np.unique(numbers, return_index=True)
-        group = first[numbers]
-    return np.unique(group, return_inverse=True)[1].astype(np.int64)
+        ends = np.stack(np.divmod(np.flatnonzero(close), count - start)) + start
+        edges = np.concatenate([edges, ends[:, ends[0] < ends[1]]], axis=1)
+        if edges.shape[1] > count:  # merged as they come, so that a large group costs no n * n
+            group, edges = _merged(group, edges), edges[:, :0]
+    return np.unique(_merged(group, edges), return_inverse=True)[1].astype(np.int64)
+
+
+def _merged(group: Integers, edges: Integers) -> Integers:
+    """The groups once `edges: int64[2, e]` join theirs; each again named by its first member."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ends = np.concatenate([np.stack([np.arange(len(group)), group]), edges], axis=1)
+    graph = coo_array((np.ones(ends.shape[1], dtype=bool), tuple(ends)), shape=(len(group),) * 2)
+    numbers = connected_components(graph, directed=False)[1]
+    first = np.unique(numbers, return_index=True)[1]
+    merged: Integers = first[numbers]
+    return merged
 
 
 def farthest_first(
