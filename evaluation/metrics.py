@@ -159,19 +159,6 @@ def newcombe_difference(first: Estimate, second: Estimate) -> Estimate:
     return Estimate(value, float(value - below), float(value + above))
 
 
-def weighted_share(hits: Booleans, weights: Floats, confidence: float = CONFIDENCE) -> Estimate:
-    """A share estimated from rows drawn with unequal chances (Hajek), `weights` = 1 / chance.
-
-    The interval is Wilson's at Kish's effective sample size, (sum w)^2 / sum w^2 (Kish 1965).
-    Raises ValueError without rows.
-    """
-    total = float(weights.sum())
-    if total <= 0:
-        raise ValueError("a weighted share needs at least one row with weight")
-    effective = total**2 / float(np.sum(weights**2))
-    return wilson(effective * float(weights @ hits) / total, effective, confidence)
-
-
 def paired_bootstrap(
     statistic: Callable[[Floats], float],
     groups: Integers,

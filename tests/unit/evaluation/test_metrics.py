@@ -97,24 +97,6 @@ def test_impossible_counts_are_refused(successes: int, trials: int) -> None:
             interval(successes, trials)
 
 
-def test_a_weighted_share_counts_rows_by_their_weight() -> None:
-    share = metrics.weighted_share(booleans(1, 0), floats(3, 1))
-    assert share.value == pytest.approx(0.75)
-    assert share.low < 0.75 < share.high
-
-
-def test_a_weighted_share_of_equal_weights_is_wilsons() -> None:
-    hits = booleans(1, 1, 0, 0, 0)
-    assert metrics.weighted_share(hits, np.full(5, 7.0)) == metrics.wilson(2, 5)
-
-
-def test_unequal_weights_widen_the_interval() -> None:
-    hits = booleans(1, 0, 1, 0, 1, 0)
-    even = metrics.weighted_share(hits, np.ones(6))
-    uneven = metrics.weighted_share(hits, floats(9, 9, 1, 1, 1, 1))
-    assert uneven.high - uneven.low > even.high - even.low
-
-
 def mean_of(values: metrics.Floats):
     return lambda weights: float(weights @ values / weights.sum())
 
