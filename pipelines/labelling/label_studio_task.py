@@ -21,21 +21,23 @@ COVERED = "Sensitive content, covered until you ask for it"
 
 # Covered unless the task says that it is plain: a style that fails hides a text, never shows one.
 _STYLE = """
-.weir { max-width: 46rem; margin: 0 auto; padding: .75rem 1rem 2rem; }
+.weir { max-width: 46rem; margin: 0 auto; padding: .5rem 1rem 2rem; }
 .weir :is(h1, h2, h3, h4, h5, h6):empty { display: none; }
 .weir .weir-text { margin: .5rem 0 1rem; padding: .75rem 1rem; border-radius: .5rem;
   border: 1px solid var(--color-neutral-border, #8884); overflow-wrap: anywhere; }
 .weir .weir-text .lsf-richtext__container { font-size: 1.125rem; line-height: 1.6; }
 .weir .weir-text .lsf-object { filter: blur(.6rem); user-select: none; }
-.weir:has(.weir-plain > :is(h1, h2, h3, h4, h5, h6):not(:empty)) .weir-text .lsf-object,
+.weir:has(.weir-plain :is(h1, h2, h3, h4, h5, h6):not(:empty)) .weir-text .lsf-object,
 .weir:has(.weir-covered input:checked) .weir-text .lsf-object { filter: none; user-select: auto; }
-.weir:has(.weir-plain > :is(h1, h2, h3, h4, h5, h6):not(:empty)) .weir-covered { display: none; }
+.weir:has(.weir-plain :is(h1, h2, h3, h4, h5, h6):not(:empty)) .weir-covered { display: none; }
 .weir .weir-answer .lsf-choices { display: flex; gap: .75rem; }
-.weir .weir-answer .lsf-choice { flex: 1; margin: 0; }
-.weir .weir-answer label { width: 100%; padding: .75rem 1rem; border-radius: .5rem; margin: 0;
-  border: 1px solid var(--color-neutral-border, #8884); font-size: 1.0625rem; }
+.weir .weir-answer .lsf-choice { flex: 1; margin: 0; min-width: 0; }
+.weir .weir-answer label { width: 100%; box-sizing: border-box; padding: .75rem 1rem; margin: 0;
+  border: 1px solid var(--color-neutral-border, #8884); border-radius: .5rem;
+  font-size: 1.0625rem; }
 .weir .weir-answer label:has(input:checked) {
   outline: 2px solid var(--color-primary-border, #4a58c9); }
+.weir sup { font-size: .85rem; top: 0; margin-left: .4rem; opacity: .7; }
 .weir .weir-about { margin-top: 1.25rem; }
 .weir .weir-about thead { display: none; }
 .weir .weir-about td { padding: .4rem .75rem !important; overflow-wrap: anywhere; }
@@ -43,11 +45,14 @@ _STYLE = """
 .lsf-sidepanels__wrapper { display: none; }
 .lsf-sidepanels { padding: 0 !important; }
 @media (max-width: 40rem) {
-  .weir { padding: .5rem .25rem 1rem; }
+  .weir { padding: 0 .25rem 1rem; }
   .weir .weir-about td:first-child { width: 6.5rem; }
   .lsf-bottombar__group:first-child .lsf-bottombar__section:not(:first-child) { display: none; }
+  .lsf-bottombar { justify-content: space-between; }
+  .lsf-current-task__task-id, .lsf-current-task__task-count { display: none; }
+  .lsf-editor { margin: 0 !important; width: 100%; min-width: 0; }
 }
-"""
+"""  # no `>`: Label Studio escapes it, and a rule with an escaped one is void
 LABELLING = f"""<View className="weir">
   <Style>{_STYLE}</Style>
   <View className="weir-plain"><Header value="$plain" size="5"/></View>
@@ -133,7 +138,7 @@ def _about(task: Task, event: Mapping[str, Any]) -> dict[str, str]:
     at: datetime = event["occurred_at"]
     return {
         "Model's score": "none" if task.score is None else _score(task, task.score),
-        "Model's reasons": ", ".join(task.reasons) or "none",
+        "Model's reasons": ", ".join(r.replace("_", " ") for r in task.reasons) or "none",
         "Language": event["language"] or "not stated",
         "Sent": f"{at:%a %-d %b %Y, %H:%M} UTC",
     }

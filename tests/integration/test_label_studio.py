@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from playwright.sync_api import Page, sync_playwright
 
 from data_contracts.command_line import main
 from data_contracts.config import PROJECT, Settings, load_settings
@@ -27,13 +30,18 @@ from pipelines.labelling.label_studio import pseudonym
 from pipelines.labelling.label_studio_client import ReviewTask
 from pipelines.labelling.queue import LabelQueue, NewTask, open_label_queue
 from pipelines.labelling.samplers.base import Draw
-from tests.label_studio_server import ReviewServer, review_server
+from tests.label_studio_server import PASSWORD, ReviewServer, review_server
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
 
 DAY = "2026-01-05"
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 ADA, BOB = "ada@example.org", "bob@example.org"
+CHROMIUM = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+FILTER = "element => getComputedStyle(element).filter"
 PARCEL = (
     "Your parcel 4471 waits at the depot.\nConfirm within 24 h: depot.example/4471 & pay "
     '<b>1.99</b> <img src=x onerror="document.title=1">'
@@ -274,6 +282,51 @@ def test_the_models_opinion_is_a_prediction_and_nothing_tells_a_gold_question(
     assert task["data"]["about"]["Model's reasons"] == "a, b"
     assert task["data"]["text"] == PARCEL
     assert "gold" not in json.dumps([task["data"], task["meta"]])
+
+
+def test_a_reviewer_reads_the_text_as_it_is_uncovers_it_and_answers_by_keyboard(
+    desk: Desk,
+) -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed (Debian package chromium)")
+    desk.want("plain", PARCEL, score=0.9)
+    desk.want("covered", "nothing bad at all", sensitive=True)
+    desk.sync()
+    desk.server.reviewer(ADA)
+    asked: list[str] = []
+    with sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM).new_page()
+        page.on("request", lambda request: asked.append(urlsplit(request.url).netloc))
+        page.goto(f"{desk.server.url}/user/login/?next=/projects/{desk.project}/data?labeling=1")
+        page.fill("[name=email]", ADA)
+        page.fill("[name=password]", PASSWORD)
+        page.keyboard.press("Enter")
+        text = page.locator(".weir-text .lsf-object")
+        page.locator(".weir-plain h4", has_text="Message").wait_for()
+        assert "<b>1.99</b> <img src=x" in text.inner_text()
+        assert (page.locator(".weir-text img").count(), page.title()) == (0, "Label Studio")
+        assert page.locator(".weir-answer input:checked").count() == 0  # nothing chosen in advance
+        assert text.evaluate(FILTER) == "none"
+        _press(page, "s")
+        page.locator(".weir-covered h4", has_text="Sensitive").wait_for()
+        assert text.evaluate(FILTER).startswith("blur")
+        page.keyboard.press("v")
+        page.locator(".weir-covered input:checked").wait_for(state="attached")
+        assert text.evaluate(FILTER) == "none"
+        _press(page, "h")
+    assert desk.sync()["submitted"] == 2
+    ada = desk.name(ADA)
+    assert desk.labels() == {"plain": [(ada, "spam")], "covered": [(ada, "ham")]}
+    assert set(asked) == {urlsplit(desk.server.url).netloc}
+
+
+def _press(page: Page, key: str) -> None:
+    """Choose an answer and submit it, with two keys."""
+    page.keyboard.press(key)
+    page.locator(".weir-answer input:checked").wait_for(state="attached")
+    with page.expect_response(lambda r: "/annotations" in r.url and r.request.method == "POST"):
+        page.keyboard.press("Enter")
 
 
 def test_a_wrong_token_and_a_server_that_is_down_end_with_their_exit_codes(
