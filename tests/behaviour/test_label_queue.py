@@ -8,8 +8,10 @@ import random
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from multiprocessing.connection import Connection
 from threading import Barrier
 
@@ -17,9 +19,9 @@ import pytest
 from sqlalchemy import Engine, insert
 from sqlalchemy.exc import IntegrityError
 
-from data_contracts.errors import ContractViolation, LabelRefused
-from data_contracts.labels import Label
-from pipelines.labelling.queue import LabelQueue, NewTask, open_label_queue
+from data_contracts.errors import BadInput, ContractViolation, LabelRefused
+from data_contracts.labels import Label, LabelName
+from pipelines.labelling.queue import ExposureLimit, LabelQueue, NewTask, Task, open_label_queue
 from pipelines.labelling.queue_tables import METADATA, STATES, TASKS, TRANSITIONS
 from pipelines.labelling.samplers import Draw
 from pipelines.state import create_tables, open_state
@@ -325,3 +327,278 @@ def test_any_sequence_of_steps_ends_with_one_label_an_event(queue: LabelQueue) -
         assert sorted(accepted) == stored
         assert sum(queue.progress()[DAY].values()) == 12
     assert len(accepted) > 6
+
+
+def doubled(n: int = 1) -> list[NewTask]:
+    return [replace(task, answers_wanted=2) for task in tasks(n)]
+
+
+def answer_each(queue: LabelQueue, **labels: LabelName) -> int:
+    """Each reviewer leases one task and answers it; the id of the last one's task."""
+    task_id = 0
+    for reviewer, label in labels.items():
+        (task,) = queue.lease(reviewer, 1, NOW)
+        queue.submit(task.id, reviewer, label, NOW)
+        task_id = task.id
+    return task_id
+
+
+def given_labels(queue: LabelQueue) -> dict[str, str]:
+    return {label.reviewer: label.label for label in queue.labels(DAY)}
+
+
+def test_reasons_and_the_blur_flag_reach_the_reviewer_and_the_known_answer_does_not(
+    queue: LabelQueue,
+) -> None:
+    new = NewTask(Draw("e1", "audit"), DAY, reasons=("link", "caps"), gold="spam", sensitive=True)
+    queue.enqueue([new], NOW)
+    (task,) = queue.lease("ana", 1, NOW)
+    assert (task.reasons, task.sensitive) == (("link", "caps"), True)
+    assert "gold" not in Task.__dataclass_fields__
+
+
+def test_a_gold_answer_is_provenance_and_never_a_label(queue: LabelQueue) -> None:
+    queue.enqueue([replace(tasks(1)[0], gold="spam"), *tasks(2)[1:]], NOW)
+    for task in queue.lease("ana", 2, NOW):
+        queue.submit(task.id, "ana", "ham", NOW)
+    assert [label.event_id for label in queue.labels(DAY)] == ["e001"]
+    assert [(answer.event_id, answer.gold) for answer in queue.answers(DAY)] == [
+        ("e000", "spam"),
+        ("e001", None),
+    ]
+    assert queue.sampled(DAY) == {"audit": 1}
+
+
+def test_two_answers_that_agree_make_a_label_of_each(queue: LabelQueue) -> None:
+    queue.enqueue(doubled(), NOW)
+    answer_each(queue, ana="spam")
+    assert queue.progress()[DAY] == counts(open=1)
+    assert queue.labels(DAY) == []
+    assert queue.lease("ana", 1, NOW) == []
+    answer_each(queue, ben="spam")
+    assert queue.progress()[DAY] == counts(labelled=1)
+    assert given_labels(queue) == {"ana": "spam", "ben": "spam"}
+
+
+def test_two_answers_that_differ_are_settled_by_somebody_else_and_that_label_is_the_latest(
+    queue: LabelQueue,
+) -> None:
+    queue.enqueue(doubled(), NOW)
+    task_id = answer_each(queue, ana="spam", ben="ham")
+    assert queue.progress()[DAY] == counts(contested=1)
+    assert queue.lease("cid", 1, NOW) == []
+    assert queue.lease_contested("ana", 1, NOW) == []
+    before = NOW - timedelta(hours=5)
+    (task,) = queue.lease_contested("cid", 1, before)
+    assert task.id == task_id
+    assert queue.lease_contested("dee", 1, before) == []
+    with pytest.raises(LabelRefused, match="is contested; adjudicate it"):
+        queue.submit(task_id, "cid", "ham", before)
+    queue.adjudicate(task_id, "cid", "ham", before)
+    latest = max(queue.labels(DAY), key=lambda label: label.observed_at)
+    assert (latest.reviewer, latest.label, latest.source) == ("cid", "ham", "adjudication")
+    assert len(queue.labels(DAY)) == 3
+    with pytest.raises(LabelRefused, match="has its label already"):
+        queue.adjudicate(task_id, "cid", "ham", NOW)
+
+
+def test_an_adjudicator_may_give_a_task_back_or_let_it_run_out(queue: LabelQueue) -> None:
+    queue.enqueue(doubled(), NOW)
+    task_id = answer_each(queue, ana="spam", ben="ham")
+    queue.lease_contested("cid", 1, NOW)
+    queue.release(task_id, "cid")
+    assert queue.progress()[DAY] == counts(contested=1)
+    queue.lease_contested("cid", 1, NOW)
+    assert [task.id for task in queue.lease_contested("dee", 1, NOW + LEASE)] == [task_id]
+    with pytest.raises(LabelRefused, match="leased by another reviewer than cid"):
+        queue.adjudicate(task_id, "cid", "ham", NOW + LEASE)
+
+
+def test_a_holder_submits_on_behalf_of_reviewers_who_each_answer_once(queue: LabelQueue) -> None:
+    queue.enqueue(doubled(), NOW)
+    (task,) = queue.lease("label-studio", 1, NOW, lease_seconds=5)
+    assert task.lease_expires_at == NOW + timedelta(seconds=5)
+    queue.submit(task.id, "label-studio", "spam", NOW, reviewer="ana", batch="import-1")
+    (task,) = queue.lease("label-studio", 1, NOW)
+    with pytest.raises(LabelRefused, match="was answered by ana"):
+        queue.submit(task.id, "label-studio", "ham", NOW, reviewer="ana")
+    queue.submit(task.id, "label-studio", "spam", NOW, reviewer="ben")
+    assert [(answer.reviewer, answer.batch) for answer in queue.answers()] == [
+        ("ana", "import-1"),
+        ("ben", f"{DAY}/ben"),
+    ]
+    with pytest.raises(ValueError, match="kept for adjudicate"):
+        queue.submit(task.id, "label-studio", "spam", NOW, source="adjudication")
+
+
+def test_quarantine_hides_labels_and_acceptance_brings_them_back(queue: LabelQueue) -> None:
+    queue.enqueue(tasks(2), NOW)
+    answer_each(queue, ana="spam", ben="ham")
+    batch = f"{DAY}/ana"
+    assert queue.set_batch_state(batch, "quarantined", "gold missed", "eve", NOW) == 1
+    assert given_labels(queue) == {"ben": "ham"}
+    assert queue.progress()[DAY] == counts(labelled=2)
+    assert queue.set_batch_state(batch, "quarantined", "again", "eve", NOW) == 0
+    assert queue.set_batch_state(batch, "accepted", "looked at", "eve", NOW) == 1
+    assert given_labels(queue) == {"ana": "spam", "ben": "ham"}
+    assert [(one.batch, one.state, one.reason, one.answers) for one in queue.batches()] == [
+        (batch, "accepted", "looked at", 1),
+        (f"{DAY}/ben", "accepted", "", 1),
+    ]
+
+
+def test_removal_asks_again_of_others_and_keeps_the_old_answer_as_provenance(
+    queue: LabelQueue,
+) -> None:
+    queue.enqueue(tasks(1), NOW)
+    answer_each(queue, ana="spam")
+    assert queue.set_batch_state(f"{DAY}/ana", "removed", "poisoned", "eve", NOW) == 1
+    assert (queue.progress()[DAY], queue.labels(DAY)) == (counts(open=1), [])
+    assert queue.lease("ana", 1, NOW) == []
+    answer_each(queue, ben="ham")
+    assert given_labels(queue) == {"ben": "ham"}
+    assert [answer.reviewer for answer in queue.answers(DAY)] == ["ana", "ben"]
+    with pytest.raises(BadInput, match="is removed and cannot become accepted"):
+        queue.set_batch_state(f"{DAY}/ana", "accepted", "", "eve", NOW)
+    with pytest.raises(BadInput, match="'none' is not in the label queue"):
+        queue.set_batch_state("none", "removed", "", "eve", NOW)
+
+
+def test_a_removed_batch_takes_no_further_answers(queue: LabelQueue) -> None:
+    queue.enqueue(tasks(2), NOW)
+    first, second = queue.lease("ana", 2, NOW)
+    queue.submit(first.id, "ana", "spam", NOW)
+    queue.set_batch_state(f"{DAY}/ana", "removed", "poisoned", "eve", NOW)
+    with pytest.raises(LabelRefused, match="was removed; its answers do not count"):
+        queue.submit(second.id, "ana", "spam", NOW)
+    queue.submit(second.id, "ana", "spam", NOW, batch="trained-since")
+    assert [label.event_id for label in queue.labels(DAY)] == ["e001"]
+
+
+def test_removing_what_settled_a_task_makes_it_contested_again(queue: LabelQueue) -> None:
+    queue.enqueue(doubled(), NOW)
+    task_id = answer_each(queue, ana="spam", ben="ham")
+    queue.lease_contested("cid", 1, NOW)
+    queue.adjudicate(task_id, "cid", "ham", NOW)
+    queue.set_batch_state(f"{DAY}/cid", "quarantined", "", "eve", NOW)
+    assert queue.labels(DAY) == []  # two reviewers, two minds, and nobody's word between them
+    queue.set_batch_state(f"{DAY}/cid", "removed", "", "eve", NOW)
+    assert queue.progress()[DAY] == counts(contested=1)
+    assert queue.lease_contested("cid", 1, NOW) == []
+    queue.lease_contested("dee", 1, NOW)
+    queue.set_batch_state(f"{DAY}/ana", "removed", "", "eve", NOW)
+    assert queue.progress()[DAY] == counts(open=1)
+    with pytest.raises(LabelRefused, match="is not leased by dee"):
+        queue.adjudicate(task_id, "dee", "ham", NOW)
+
+
+def test_known_answers_are_adjudicated_or_doubly_agreed_ones_of_earlier_days(
+    queue: LabelQueue,
+) -> None:
+    alike, apart, single = [replace(task, answers_wanted=2) for task in tasks(2)] + tasks(3)[2:]
+    queue.enqueue([alike], NOW)
+    answer_each(queue, ana="spam", ben="spam")
+    queue.enqueue([apart], NOW)
+    task_id = answer_each(queue, ana="spam", ben="ham")
+    queue.lease_contested("cid", 1, NOW)
+    queue.adjudicate(task_id, "cid", "ham", NOW)
+    queue.enqueue([single], NOW)
+    answer_each(queue, ana="spam")
+    known = [(answer.event_id, answer.label) for answer in queue.known_answers("2026-01-06")]
+    assert known == [("e000", "spam"), ("e001", "ham")]
+    assert queue.known_answers(DAY) == []
+    queue.set_batch_state(f"{DAY}/ana", "quarantined", "", "eve", NOW)
+    assert [answer.event_id for answer in queue.known_answers("2026-01-06")] == ["e001"]
+
+
+def test_sensitive_tasks_beyond_the_cap_are_not_given_until_the_window_has_passed(
+    engine: Engine,
+) -> None:
+    queue = LabelQueue(engine, LEASE_SECONDS, ExposureLimit(2, timedelta(hours=1)))
+    queue.enqueue([replace(task, sensitive=i != 3) for i, task in enumerate(tasks(6))], NOW)
+    held = queue.lease("ana", 6, NOW)
+    assert [task.event_id for task in held] == ["e000", "e001", "e003"]
+    queue.release(held[0].id, "ana")  # seen is seen
+    assert queue.lease("ana", 6, NOW - timedelta(minutes=5)) == []
+    assert len(queue.lease("ben", 1, NOW)) == 1
+    later = queue.lease("ana", 6, NOW + timedelta(hours=1))
+    assert [task.event_id for task in later] == ["e000", "e001", "e003"]
+    assert len(queue.lease("machine", 6, NOW, capped=False)) == 3
+
+
+def test_the_cap_counts_what_was_answered_on_behalf_of_a_reviewer(engine: Engine) -> None:
+    queue = LabelQueue(engine, LEASE_SECONDS, ExposureLimit(2, timedelta(hours=1)))
+    queue.enqueue([replace(task, sensitive=True) for task in tasks(4)], NOW)
+    for task in queue.lease("label-studio", 2, NOW, capped=False):
+        queue.submit(task.id, "label-studio", "ham", NOW, reviewer="ana")
+    assert queue.lease("ana", 2, NOW) == []
+    assert len(queue.lease("ben", 2, NOW)) == 2
+
+
+def test_a_reviewer_at_several_screens_gets_no_more_sensitive_tasks_than_the_cap(
+    engine: Engine,
+) -> None:
+    queue = LabelQueue(engine, LEASE_SECONDS, ExposureLimit(5, timedelta(hours=1)))
+    queue.enqueue([replace(task, sensitive=True) for task in tasks(60)], NOW)
+    start, given = threading.Barrier(4), list[int]()
+
+    def sit_down() -> None:
+        start.wait(60)
+        for _ in range(5):
+            given.extend(task.id for task in queue.lease("ana", 2, NOW))
+
+    run_together([sit_down] * 4)
+    assert len(given) == len(set(given)) == 5
+
+
+def test_a_batch_removed_while_it_grows_leaves_no_label_of_it(queue: LabelQueue) -> None:
+    queue.enqueue(tasks(40), NOW)
+    held = queue.lease("ana", 40, NOW)
+    queue.submit(held[0].id, "ana", "spam", NOW)
+    start, refused = threading.Barrier(2), list[int]()
+
+    def answer() -> None:
+        start.wait(60)
+        for task in held[1:]:
+            try:
+                queue.submit(task.id, "ana", "spam", NOW)
+            except LabelRefused:
+                refused.append(task.id)
+
+    def remove() -> None:
+        start.wait(60)
+        queue.set_batch_state(f"{DAY}/ana", "removed", "poisoned", "eve", NOW)
+
+    run_together([answer, remove])
+    assert queue.labels(DAY) == []
+    assert len(queue.answers(DAY)) + len(refused) == 40
+    assert queue.progress()[DAY] == counts(open=40 - len(refused), leased=len(refused))
+
+
+def test_two_who_answer_the_same_events_at_once_never_get_in_each_others_way(
+    queue: LabelQueue,
+) -> None:
+    """Every task wants both of them; locks are taken in one order, so nobody waits for ever."""
+    queue.enqueue(doubled(30), NOW)
+    start = threading.Barrier(2)
+
+    def answer(reviewer: str) -> None:
+        start.wait(60)
+        for _ in range(200):
+            for task in queue.lease(reviewer, 2, NOW):
+                queue.submit(task.id, reviewer, "spam", NOW)
+            if queue.progress()[DAY]["labelled"] == 30:
+                return
+
+    run_together([partial(answer, "ana"), partial(answer, "ben")])
+    assert queue.progress()[DAY] == counts(labelled=30)
+    assert len(queue.labels(DAY)) == 60
+
+
+def run_together(calls: Sequence[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
