@@ -90,6 +90,12 @@ VERBS = [
         _declare_one_day,
     ),
     Verb(
+        "check-labels",
+        "put batches of answers that disagree beyond chance into quarantine",
+        "pipelines.labelling.check_labels:run",
+        declare_day,
+    ),
+    Verb(
         "collect-labels",
         "move finished labels from the queue to the lake",
         "pipelines.labelling.collect:run",

@@ -63,6 +63,14 @@ def _version(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _remove_batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--batch", required=True, metavar="ID", help="as the label queue and check-labels name it"
+    )
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the audit trail")
+    parser.add_argument("--by", required=True, metavar="NAME", help="who decided it")
+
+
 def _tracking_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--port", type=int, help="default: local.mlflow_port")
@@ -81,6 +89,8 @@ VERBS = [
          "training.registry_commands:approval", _version),
     Verb("lineage", "lead a version back to run, commit, configuration, data and labels",
          "training.registry_commands:lineage", _version),
+    Verb("remove-batch", "take a bad batch of labels out for good; name the models that saw it",
+         "training.label_removal:run", _remove_batch),
     Verb("tracking-server", "serve MLflow with authentication and the approval recorder",
          "training.tracking_server:serve", _tracking_server),
 ]  # fmt: skip

@@ -7,8 +7,10 @@ Training traces the lineage while its inputs are what it read, and keeps it in t
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,9 @@ from pipelines import lake
 
 FILE = "lineage.json"
 UNKNOWN = "unknown"
+BATCH_TAG = "weir.label_batches"
+TAG_BYTES = 4000  # MLflow takes 8,000 characters in a run's tag
+_BATCH_TAG = re.compile(r"weir\.label_batches(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,9 @@ class Lineage:
     """The chain of one training.
 
     `commit` ends in `-dirty` when files were changed since; `unknown` has its reason in
-    `commit_note`. `dataset_hashes`: lake table to DVC hash. `label_batches`: lake day to how many
-    labels it held. `datasets`: the sources of the rows. `configuration` holds no secret and no
-    path of a machine.
+    `commit_note`. `dataset_hashes`: lake table to DVC hash. `label_batches`: batch to how many
+    labels it gave (files of earlier versions: lake day to labels). `datasets`: the sources of the
+    rows. `configuration` holds no secret and no path of a machine.
     """
 
     commit: str
@@ -55,9 +60,28 @@ class Lineage:
             "weir.configuration": self.configuration_hash,
             "weir.dataset_hashes": _json(self.dataset_hashes),
             "weir.lake_days": _json(self.lake_days),
-            "weir.label_batches": _json(self.label_batches),
+            **_batch_tags(self.label_batches),
             "weir.datasets": _json(self.datasets),
         }
+
+
+def saw(label_batches: Mapping[str, int], batch: str, days: Iterable[str]) -> bool | None:
+    """Whether a model with these batches in its lineage saw a batch with labels on these days.
+
+    None where the lineage names days only and one of them is among these: it may have.
+
+    >>> saw({"2026-01-05/ada": 3}, "2026-01-05/bob", ["2026-01-05"])
+    False
+    """
+    if batch in label_batches:
+        return True
+    return None if any(day in label_batches for day in days) else False
+
+
+def batches_in_tags(tags: Mapping[str, str]) -> dict[str, int]:
+    """The batches that `Lineage.as_tags` put into tags of a model version."""
+    parts = (value for key, value in sorted(tags.items()) if _BATCH_TAG.fullmatch(key))
+    return {batch: count for part in parts for batch, count in orjson.loads(part).items()}
 
 
 def trace(
@@ -74,7 +98,7 @@ def trace(
         configuration=configuration,
         dataset_hashes=dataset_hashes(settings.lake),
         lake_days=days,
-        label_batches={day: lake.read(settings.lake, "labels", [day]).num_rows for day in days},
+        label_batches=label_batches(settings.lake, days),
         datasets=tuple(sorted(set(datasets))),
     )
 
@@ -107,6 +131,22 @@ def dataset_hashes(folder: Path) -> dict[str, str]:
         if outputs:
             found[path.stem] = str(outputs[0].get("md5", UNKNOWN))
     return found
+
+
+def label_batches(folder: Path, days: Sequence[str]) -> dict[str, int]:
+    """Batch to how many labels these days of the lake `folder` have of it."""
+    named = lake.read(folder, "labels", days, ["batch"])["batch"].to_pylist()
+    return dict(sorted(Counter(named).items()))
+
+
+def _batch_tags(batches: Mapping[str, int]) -> dict[str, str]:
+    """`weir.label_batches`, and `….1`, `….2` where one tag would outgrow MLflow's limit."""
+    parts: list[dict[str, int]] = [{}]
+    for batch, count in batches.items():
+        if len(_json({**parts[-1], batch: count}).encode()) > TAG_BYTES and parts[-1]:
+            parts.append({})
+        parts[-1][batch] = count
+    return {f"{BATCH_TAG}.{n}" if n else BATCH_TAG: _json(part) for n, part in enumerate(parts)}
 
 
 def _commit(project: Path) -> tuple[str, str]:

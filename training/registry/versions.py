@@ -128,6 +128,24 @@ def versions_of_run(connection: Connection, run_id: str) -> list[ModelVersion]:
     return [_from_record(record) for record in found.get("model_versions", [])]
 
 
+def all_versions(connection: Connection) -> list[ModelVersion]:
+    """Every version of the registered model, newest first; none where there is no model yet."""
+    found: list[ModelVersion] = []
+    page: dict[str, str] = {}
+    while True:
+        answer = connection.call(
+            "GET",
+            "model-versions/search",
+            filter=f"name = '{connection.model_name}'",
+            order_by="version_number DESC",
+            **page,
+        )
+        found += [_from_record(record) for record in answer.get("model_versions", [])]
+        if not answer.get("next_page_token"):
+            return found
+        page = {"page_token": answer["next_page_token"]}
+
+
 def _key(model: str, reference: str) -> str:
     """A number or an alias."""
     if not reference.startswith("models:/"):

@@ -1,0 +1,333 @@
+"""Which batches of answers disagree beyond what chance allows: the doubt about poisoned labels.
+
+A batch is held against three witnesses: gold questions, other reviewers (of the same event or a
+near-duplicate of it, an adjudicator's word first), and a model that other reviewers taught. The
+last is asked about the whole batch and, because whoever wants one campaign through flips that
+campaign and little else, about each cluster of similar texts in it. Where the others disagree with
+the model in a cluster too, the model is at fault, and the cluster's expected rate rises.
+
+All tests of a day are corrected together by Holm: a false accusation costs a person's trust, so
+the chance of even one on an honest day stays below `significance`. (Benjamini-Hochberg would
+bound a share of the accusations only, and the tests of one batch are not independent.) The worst
+batch is put aside first and the others are judged again without its answers, so that nobody is
+accused for having disagreed with the culprit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.labelling.beyond_chance import (
+    CONCENTRATIONS,
+    fitted_concentration,
+    holm,
+    tail,
+)
+from pipelines.labelling.held_back_model import (
+    Booleans,
+    Floats,
+    HeldBackModel,
+    Integers,
+    expected_rates,
+    held_back_scores,
+    sureness_levels,
+)
+
+Witness = Literal[
+    "gold questions", "other reviewers", "held-back model", "held-back model, cluster"
+]
+SIGNIFICANCE = 0.01
+FEWEST_ANSWERS = 5  # a witness who was asked less often is not heard
+SHOWN = 3
+CLUSTER_SHAPE = 1.0  # before the others are heard, a cluster's factor varies by 100 %
+RATES = 0.005, 0.99  # a person errs once in 200, however sure the model and the others are
+PRIOR_ANSWERS, PRIOR_ERRORS = 50.0, 1.0  # reviewers err in 2 % until these say otherwise
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Answers as columns, one row an answer, in any order.
+
+    `gold: int8[n]` is the known answer (1 spam, 0 ham) or -1; `settles: bool[n]` marks an
+    adjudicator's word. `groups: int64[n]` joins events that are near-duplicates, `clusters:
+    int64[n]` those that are alike, `texts: int64[n]` is the event's row in the held-back model.
+    """
+
+    batches: NDArray[np.str_]
+    reviewers: NDArray[np.str_]
+    events: NDArray[np.str_]
+    spam: Booleans
+    gold: NDArray[np.int8]
+    settles: Booleans
+    groups: Integers
+    clusters: Integers
+    texts: Integers
+
+    def where(self, chosen: Booleans) -> Answered:
+        return Answered(**{name: column[chosen] for name, column in vars(self).items()})
+
+    @property
+    def teachers(self) -> Integers:
+        """int64[n]: answers with one number share a batch or a reviewer, or are linked by such."""
+        from pipelines.near_duplicates import Components
+
+        linked = Components(len(self.spam))
+        linked.join_equal(self.batches.tolist())
+        linked.join_equal(self.reviewers.tolist())
+        return linked.numbers()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One test: what a witness said about a batch, and how surprising that is.
+
+    `expected` is the count that honest reviewers would have; `corrected` is the p-value after
+    Holm over all tests of the day. `events` are up to three that disagree, for a person to look at.
+    """
+
+    batch: str
+    witness: Witness
+    answers: int
+    disagreements: int
+    expected: float
+    p_value: float
+    corrected: float = 1.0
+    cluster: int | None = None
+    events: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """For the person who is called: counts, expectation, p-values, where to look."""
+        place = "" if self.cluster is None else f" {self.cluster}"
+        return (
+            f"{self.disagreements} of {self.answers} answers disagree with {self.witness}{place}, "
+            f"expected {self.expected:.1f}; p = {self.p_value:.2g}, {self.corrected:.2g} after "
+            f"Holm; look at {', '.join(self.events)}"
+        )
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Of one batch: the findings of its last round, the most surprising first.
+
+    A batch that no witness could be asked about has no finding: not cleared, only not accused.
+    """
+
+    batch: str
+    quarantine: bool
+    findings: tuple[Finding, ...]
+
+    @property
+    def reason(self) -> str:
+        if not self.findings:
+            return "no witness: too few gold questions, double labels and answers of others"
+        return self.findings[0].sentence()
+
+
+def judge(
+    answered: Answered,
+    model: HeldBackModel,
+    judged: Collection[str],
+    new_rng: Callable[[], np.random.Generator],
+    *,
+    significance: float = SIGNIFICANCE,
+) -> list[Judgement]:
+    """One judgement for each batch of `judged`, in order; the other batches only bear witness.
+
+    Each round is a pure function of the answers that are left, so judging again what was not
+    quarantined quarantines nothing more.
+    """
+    waiting, left, found = set(judged), answered, []
+    while waiting:
+        findings = corrected(list(_findings(left, model, sorted(waiting), new_rng())))
+        worst = min(findings, key=lambda one: (one.corrected, one.p_value), default=None)
+        if worst is None or worst.corrected > significance:
+            found += [_judgement(batch, False, findings) for batch in sorted(waiting)]
+            break
+        found.append(_judgement(worst.batch, True, findings))
+        waiting.remove(worst.batch)
+        left = left.where(left.batches != worst.batch)
+    return sorted(found, key=lambda one: one.batch)
+
+
+def corrected(findings: list[Finding]) -> list[Finding]:
+    """The findings with their p-values after Holm."""
+    values = holm([one.p_value for one in findings])
+    return [
+        replace(one, corrected=float(value)) for one, value in zip(findings, values, strict=True)
+    ]
+
+
+def _judgement(batch: str, quarantine: bool, findings: list[Finding]) -> Judgement:
+    own = [one for one in findings if one.batch == batch]
+    return Judgement(batch, quarantine, tuple(sorted(own, key=lambda one: one.p_value)))
+
+
+def _findings(
+    answered: Answered, model: HeldBackModel, judged: list[str], rng: np.random.Generator
+) -> Iterator[Finding]:
+    gold = answered.gold >= 0
+    questions = answered.where(gold)
+    wrong = questions.spam != (questions.gold == 1)
+    yield from _whole_batches("gold questions", questions, wrong, judged)
+
+    labels = answered.where(~gold)
+    said, known = others_said(labels)
+    compared = labels.where(known)
+    yield from _whole_batches("other reviewers", compared, compared.spam != said[known], judged)
+
+    scores = held_back_scores(model, labels.texts, labels.spam, labels.teachers, labels.groups, rng)
+    heard = ~np.isnan(scores)
+    if not heard.any():
+        return
+    labels, scores = labels.where(heard), scores[heard]
+    wrong = (scores >= 0.5) != labels.spam
+    rates = expected_rates(sureness_levels(scores), wrong, labels.teachers)
+    cells = Cells.of(labels, wrong, rates)
+    for batch in judged:
+        yield from _by_the_model(batch, labels, wrong, cells)
+
+
+def others_said(labels: Answered) -> tuple[Booleans, Booleans]:
+    """bool[n] twice: whether others call the answer's event spam, and whether they said anything.
+
+    An adjudicator of the event first; else most of the other reviewers' answers to its
+    near-duplicates. A tie says nothing, and an adjudicator is held against nobody.
+    """
+    teachers, groups, spam = labels.teachers, labels.groups, labels.spam
+    votes = np.where(spam, 1.0, -1.0)
+    _, own = np.unique(np.column_stack([groups, teachers]), axis=0, return_inverse=True)
+    others = np.bincount(groups, votes)[groups] - np.bincount(own.ravel(), votes)[own.ravel()]
+    settled = {
+        event: (teacher, is_spam)
+        for event, teacher, is_spam, settles in zip(
+            labels.events, teachers, spam, labels.settles, strict=True
+        )
+        if settles
+    }
+    for row, event in enumerate(labels.events):
+        teacher, is_spam = settled.get(event, (teachers[row], False))
+        if teacher != teachers[row]:
+            others[row] = 1.0 if is_spam else -1.0
+    return others > 0, (others != 0) & ~labels.settles
+
+
+def _whole_batches(
+    witness: Witness, rows: Answered, wrong: Booleans, judged: list[str]
+) -> Iterator[Finding]:
+    """Each batch against the rate at which the others disagree with this witness."""
+    if not len(wrong):
+        return
+    teachers = rows.teachers
+    names, place = np.unique(rows.batches, return_inverse=True)
+    answers, errors = _counted(place, np.ones_like(wrong)), _counted(place, wrong)
+    for number, batch in enumerate(names):
+        if batch not in judged or answers[number] < FEWEST_ANSWERS:
+            continue
+        own = place == number
+        others = np.unique(place[~np.isin(teachers, teachers[own])])
+        k, n = errors[others], answers[others]
+        rate = float((k.sum() + PRIOR_ERRORS) / (n.sum() + PRIOR_ANSWERS))
+        concentration = fitted_concentration(k, n, rate)
+        yield _finding(str(batch), witness, rows, own, wrong, rate, concentration)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The answers of one batch in one cluster: a cell each; all columns are of length m.
+
+    `rates` is how often honest reviewers disagree with the model there, `concentrations` how
+    surely. A cluster multiplies the rate that the model's sureness gives by a factor around 1: a
+    gamma variable, updated by the others' disagreements in the cluster over the expected ones (the
+    gamma-Poisson model; W. DuMouchel, "Bayesian Data Mining in Large Frequency Tables", The
+    American Statistician 53, 1999).
+    """
+
+    batches: NDArray[np.str_]
+    teachers: Integers
+    clusters: Integers
+    errors: Floats
+    answers: Floats
+    rates: Floats
+    concentrations: Floats
+
+    @classmethod
+    def of(cls, labels: Answered, wrong: Booleans, rates: Floats) -> Cells:
+        """Count in each cell, and hear what the others said in its cluster."""
+        names, batch = np.unique(labels.batches, return_inverse=True)
+        keys = np.column_stack([batch, labels.clusters])
+        pairs, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        place, teachers, clusters = place.ravel(), labels.teachers[first], pairs[:, 1]
+        errors, expected = _counted(place, wrong), _counted(place, rates)
+        answers = _counted(place, np.ones_like(wrong))
+        known = CLUSTER_SHAPE + _of_others(errors, clusters, teachers)
+        factor = known / (CLUSTER_SHAPE + _of_others(expected, clusters, teachers))
+        adjusted = np.clip(factor * expected / answers, *RATES)
+        surely = np.maximum((1.0 - adjusted) * known / adjusted, CONCENTRATIONS[0])
+        return cls(names[pairs[:, 0]], teachers, clusters, errors, answers, adjusted, surely)
+
+    def batch_totals(self, chosen: Booleans) -> tuple[Floats, Floats, Floats]:
+        """Disagreements, answers and expected rate (float64[b] each) of the cells' batches."""
+        place = np.unique(self.batches[chosen], return_inverse=True)[1]
+        answers = _counted(place, self.answers[chosen])
+        expected = _counted(place, (self.answers * self.rates)[chosen])
+        return _counted(place, self.errors[chosen]), answers, expected / answers
+
+
+def _of_others(counts: Floats, clusters: Integers, teachers: Integers) -> Floats:
+    """float64[m]: what other teachers have in each cell's cluster."""
+    keys = np.column_stack([teachers, clusters])
+    own = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+    return _counted(clusters, counts)[clusters] - _counted(own, counts)[own]
+
+
+def _by_the_model(batch: str, labels: Answered, wrong: Booleans, cells: Cells) -> Iterator[Finding]:
+    """The whole batch, then each of its clusters, against what the others make likely."""
+    own, mine = labels.batches == batch, cells.batches == batch
+    if not own.any():
+        return
+    others = ~np.isin(cells.teachers, cells.teachers[mine])
+    if own.sum() >= FEWEST_ANSWERS:
+        rate = float(cells.batch_totals(mine)[2][0])
+        surely = fitted_concentration(*cells.batch_totals(others))
+        yield _finding(batch, "held-back model", labels, own, wrong, rate, surely)
+    reviewers = fitted_concentration(
+        cells.errors[others], cells.answers[others], cells.rates[others]
+    )
+    for cell in np.flatnonzero(mine & (cells.answers >= FEWEST_ANSWERS)):
+        cluster, surely = int(cells.clusters[cell]), float(cells.concentrations[cell])
+        found = _finding(
+            batch, "held-back model, cluster", labels, own & (labels.clusters == cluster), wrong,
+            float(cells.rates[cell]), surely * reviewers / (surely + reviewers),
+        )  # fmt: skip
+        yield replace(found, cluster=cluster)
+
+
+def _counted(place: Integers, weights: Floats | Booleans) -> Floats:
+    """float64[m]: how much weight each place has."""
+    return np.bincount(place, weights).astype(np.float64)
+
+
+def _finding(
+    batch: str,
+    witness: Witness,
+    rows: Answered,
+    chosen: Booleans,
+    wrong: Booleans,
+    rate: float,
+    concentration: float,
+) -> Finding:
+    answers, errors = int(chosen.sum()), int((chosen & wrong).sum())
+    return Finding(
+        batch=batch,
+        witness=witness,
+        answers=answers,
+        disagreements=errors,
+        expected=answers * rate,
+        p_value=tail(errors, answers, rate, concentration),
+        events=tuple(str(event) for event in rows.events[chosen & wrong][:SHOWN]),
+    )
