@@ -7,6 +7,7 @@ and never sorted with them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ibis
@@ -48,23 +49,30 @@ def shortlist(
     threshold: float,
     factor: int = 20,
     representatives: int = 50_000,
+    also: Sequence[str] = (),
 ) -> Shortlist:
     """What every arm would rank first: `factor * budget` events each, and a uniform subsample.
 
     Ties fall by audit_order, then event_id. Of one campaign `burst` and `novelty` take `factor`
     events, so that they offer at least `budget` campaigns. `reference` holds earlier days (None
-    or empty: there are none). Raises BadInput for a table without the needed columns.
+    or empty: there are none). `also` names numeric columns of the pool that arms rank by, too
+    (`flip_share`, `evasion_similarity`). Raises BadInput for a table without the needed columns.
     """
     if min(budget, factor, representatives) < 1:
         raise ValueError(
             f"budget {budget}, factor {factor}, representatives {representatives}: give 1 or more"
         )
-    _check(pool, "pool", COLUMNS)
+    _check(pool, "pool", (*COLUMNS, *also))
     dimensions = _dimensions(pool)
-    with held(_signals(pool, seed, threshold, dimensions)) as rows:
+    with held(_signals(pool, seed, threshold, dimensions, also)) as rows:
         population, newest = _extent(rows)
         with held(_campaigns(rows, reference, population, dimensions)) as campaigns:
-            wanted = _wanted(rows, campaigns, factor * budget, factor, representatives)
+            most = factor * budget
+            drawn = rows.order_by("audit_order", "event_id").limit(max(most, representatives))
+            best = [_best(rows, feature, most) for feature in (*RANKED, *also)]
+            busy = [_busiest(rows, campaigns, name, most, factor) for name in CAMPAIGN_RANKED]
+            arms = (arm.select("event_id") for arm in (drawn, *best, *busy))
+            wanted = ibis.union(*arms, distinct=True)
             told = rows.semi_join(wanted, "event_id").left_join(campaigns, "campaign")
             told = told.mutate(recency=features.recency(told.second, newest))
             with held(told.select("event_id", *FEATURES)) as chosen:
@@ -100,7 +108,9 @@ def _check_widths(embeddings: pa.ChunkedArray) -> None:
         )
 
 
-def _signals(pool: ibis.Table, seed: int, threshold: float, dimensions: int | None) -> ibis.Table:
+def _signals(
+    pool: ibis.Table, seed: int, threshold: float, dimensions: int | None, also: Sequence[str]
+) -> ibis.Table:
     """The narrow table that arms rank: a row for each event, without its embedding."""
     score, prefilter, specialist = (
         features.probability(pool[column])
@@ -115,7 +125,14 @@ def _signals(pool: ibis.Table, seed: int, threshold: float, dimensions: int | No
         disagreement=features.disagreement([score, prefilter, specialist]),
         doubt=features.doubt(prefilter, specialist, threshold),
         campaign=_campaign(pool, dimensions),
+        **{column: _finite(pool[column]) for column in also},
     )
+
+
+def _finite(values: ibis.expr.types.NumericValue) -> ibis.expr.types.FloatingValue:
+    """Null where not a number: engines would rank that above all others."""
+    number = values.cast("float64")
+    return number.isnan().ifelse(ibis.null("float64"), number)
 
 
 def _campaign(table: ibis.Table, dimensions: int | None) -> ibis.expr.types.StringValue:
@@ -141,16 +158,6 @@ def _campaigns(
     earlier = int(arrow(reference.aggregate(rows=reference.count()))["rows"][0].as_py())
     keys = reference.select(campaign=_campaign(reference, dimensions))
     return features.campaigns(rows, keys, population, earlier)
-
-
-def _wanted(
-    rows: ibis.Table, campaigns: ibis.Table, most: int, of_one: int, representatives: int
-) -> ibis.Table:
-    """The ids that some arm ranks first."""
-    drawn = rows.order_by("audit_order", "event_id").limit(max(most, representatives))
-    best = [_best(rows, feature, most) for feature in RANKED]
-    busy = [_busiest(rows, campaigns, feature, most, of_one) for feature in CAMPAIGN_RANKED]
-    return ibis.union(*(arm.select("event_id") for arm in (drawn, *best, *busy)), distinct=True)
 
 
 def _best(rows: ibis.Table, feature: str, most: int) -> ibis.Table:

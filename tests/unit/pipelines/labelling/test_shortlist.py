@@ -115,6 +115,16 @@ def test_rows_carry_the_columns_of_the_pool_unchanged(choose: Any, pool: pa.Tabl
     ]
 
 
+def test_arms_can_rank_by_columns_that_the_pool_brings(choose: Any, pool: pa.Table) -> None:
+    shares = [None, float("nan"), *(row / ROWS for row in range(2, ROWS))]
+    brought = pool.append_column("flip_share", pa.array(shares, pa.float64()))
+    best = set(brought["event_id"].to_pylist()[-20:])
+    assert best <= set(choose(brought, also=["flip_share"]).rows["event_id"].to_pylist())
+    assert not best <= set(choose(brought).rows["event_id"].to_pylist())
+    with pytest.raises(BadInput, match="pool lacks flip_share"):
+        choose(pool, also=["flip_share"])
+
+
 def test_another_seed_draws_another_audit(choose: Any, pool: pa.Table) -> None:
     one, other = (choose(pool, seed=seed).rows for seed in (1, 2))
     assert one["event_id"].to_pylist() != other["event_id"].to_pylist()
