@@ -17,7 +17,10 @@ from data_contracts.errors import ConfigurationError, ServiceUnavailable
 PAGE = 500  # tasks of one answer
 TASKS_AT_ONCE = 200  # tasks of one import: a text has up to 64 KiB
 # Of a task and of its annotations: Label Studio asks the one list of both.
-FIELDS = ("id", "meta", "overlap", "annotations", "completed_by", "was_cancelled", "result")
+FIELDS = (
+    "id", "meta", "overlap", "is_labeled", "annotations",
+    "completed_by", "was_cancelled", "result",
+)  # fmt: skip
 KEY = "weir"  # where a task's `meta` holds Weir's own name of it
 
 
@@ -35,12 +38,13 @@ class Annotation:
 class ReviewTask:
     """A task as Label Studio has it. `key` is None for a task that Weir did not make.
 
-    `wanted` is how many annotations it waits for before it leaves the reviewers' stream.
+    It is `offered` to reviewers until it has as many annotations as are `wanted`.
     """
 
     id: int
     key: str | None
     wanted: int
+    offered: bool
     annotations: tuple[Annotation, ...]
 
 
@@ -89,10 +93,13 @@ class LabelStudio:
             self._call("POST", f"/api/projects/{project}/import", json=batch)
         return len(tasks)
 
-    def want(self, task: int, annotations: int) -> None:
-        """Put a task back into the stream until it has that many annotations."""
-        body = {"overlap": annotations, "is_labeled": False}
-        self._call("PATCH", f"/api/tasks/{task}", json=body)
+    def offer(self, task: int, wanted: int) -> None:
+        """Show a task to reviewers until it has that many annotations."""
+        self._call("PATCH", f"/api/tasks/{task}", json={"overlap": wanted, "is_labeled": False})
+
+    def withdraw(self, task: int) -> None:
+        """Show a task to no more reviewers; whatever was said about it stays."""
+        self._call("PATCH", f"/api/tasks/{task}", json={"is_labeled": True})
 
     def users(self) -> dict[int, str]:
         """E-mail address by id, of everyone in the organisation."""
@@ -148,7 +155,13 @@ def _check(response: httpx.Response, where: str) -> None:
 def _review_task(task: Mapping[str, Any]) -> ReviewTask:
     key = (task.get("meta") or {}).get(KEY)
     annotations = sorted(map(_annotation, task["annotations"]), key=lambda one: one.id)
-    return ReviewTask(int(task["id"]), key, int(task["overlap"]), tuple(annotations))
+    return ReviewTask(
+        id=int(task["id"]),
+        key=key,
+        wanted=int(task["overlap"]),
+        offered=not task["is_labeled"],
+        annotations=tuple(annotations),
+    )
 
 
 def _annotation(raw: Mapping[str, Any]) -> Annotation:

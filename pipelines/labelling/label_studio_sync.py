@@ -95,7 +95,7 @@ class Sync:
         known = [task for task in missing if task.event_id in events]
         for task in missing:
             if task.event_id not in events:
-                self.queue.release(task.id, HOLDER)
+                self._release(task)
         forms = [task_form(task, events[task.event_id]) for task in known]
         return Pushed(
             leased=leased,
@@ -104,7 +104,7 @@ class Sync:
         )
 
     def pull(self) -> Pulled:
-        """Submit new annotations, give back what was skipped, ask others for a further answer."""
+        """Submit new annotations, give back what was skipped, offer only what lacks an answer."""
         there = self.studio.tasks(self.project)
         users = self.studio.users() if any(task.annotations for task in there) else {}
         answers = {
@@ -121,8 +121,7 @@ class Sync:
                 fates[fate] += 1
                 if fate == "changed":
                     changed.append(f"{task.key} by {who}")
-            if task.key in held:
-                fates["released"] += self._leave(task, held[task.key])
+            fates["released"] += self._leave(task, held.get(task.key or ""))
         return Pulled(
             submitted=fates["new"],
             released=fates["released"],
@@ -178,15 +177,24 @@ class Sync:
         del held[task.key]
         return fate
 
-    def _leave(self, task: ReviewTask, mine: Task) -> bool:
-        """Where a task still lacks an answer: ask others, and give it back if it was skipped."""
+    def _leave(self, task: ReviewTask, mine: Task | None) -> bool:
+        """Offer a task to reviewers just as long as it is `mine`; whether it was given back.
+
+        What one reviewer skipped is given back, and still offered to the others.
+        """
         given = sum(not annotation.cancelled for annotation in task.annotations)
-        if given >= task.wanted:
-            self.studio.want(task.id, given + 1)
-        if given == len(task.annotations):
+        skipped = given < len(task.annotations)
+        if mine is None:
+            if task.offered and task.key is not None and not skipped:
+                self.studio.withdraw(task.id)
             return False
+        if not task.offered or given >= task.wanted:
+            self.studio.offer(task.id, given + 1)
+        return skipped and self._release(mine)
+
+    def _release(self, task: Task) -> bool:
         try:
-            self.queue.release(mine.id, HOLDER)
+            self.queue.release(task.id, HOLDER)
         except LabelRefused:  # its lease ran out, and somebody else has it
             return False
         return True

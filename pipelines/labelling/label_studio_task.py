@@ -89,7 +89,7 @@ PROJECT: Mapping[str, Any] = {
     "skip_queue": "REQUEUE_FOR_OTHERS",
     "enable_empty_annotation": False,
     "show_collab_predictions": False,  # nothing is chosen in advance
-    "maximum_annotations": 1,  # a task that wants more is put back, see LabelStudio.want
+    "maximum_annotations": 1,  # a task that wants more is put back, see LabelStudio.offer
     "sampling": "Sequential sampling",
 }
 _TEXTS = ["tasks:data.text", "tasks:data.plain", "tasks:data.covered", "tasks:data.about"]

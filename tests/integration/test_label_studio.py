@@ -214,6 +214,23 @@ def test_an_annotation_outlives_its_lease_and_waits_for_who_has_the_task_now(des
     assert desk.labels() == {"late": [(desk.name(ADA), "spam")]}
 
 
+def test_what_was_answered_elsewhere_is_shown_to_nobody_until_that_answer_is_removed(
+    desk: Desk,
+) -> None:
+    desk.want("overtaken")
+    desk.sync()
+    shown = desk.tasks()["overtaken"].id
+    assert desk.server.reviewer(ADA).next_task(desk.project) == shown
+    after = datetime.now(UTC) + timedelta(hours=desk.settings.review.lease_hours, minutes=1)
+    (held,) = desk.queue.lease("eve", 1, after)
+    desk.queue.submit(held.id, "eve", "ham", after)
+    desk.sync()
+    assert desk.server.reviewer(ADA).next_task(desk.project) is None
+    desk.queue.set_batch_state(f"{DAY}/eve", "removed", "disagrees with gold", "operator", after)
+    desk.sync()
+    assert desk.server.reviewer(ADA).next_task(desk.project) == shown
+
+
 def test_a_changed_annotation_is_reported_and_the_first_answer_stays(desk: Desk) -> None:
     desk.want("fickle")
     desk.sync()
@@ -337,7 +354,7 @@ def test_a_wrong_token_and_a_server_that_is_down_end_with_their_exit_codes(
     assert desk.sync(WEIR__REVIEW__URL="http://127.0.0.1:9") == {"exit_code": 1}
     assert "make review" in capsys.readouterr().err
     with pytest.raises(ConfigurationError, match=r"PATCH .*/api/tasks/0: 404"):
-        replace(desk.server.studio).want(0, 2)
+        replace(desk.server.studio).offer(0, 2)
 
 
 def test_nobody_signs_up_without_the_administrators_link(server: ReviewServer) -> None:

@@ -103,7 +103,8 @@ class _Answers(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         page = int(parse_qs(url.query).get("page", ["1"])[0])
         ids = range(1, PAGE + 2)[(page - 1) * PAGE : page * PAGE]
-        tasks = [{"id": n, "meta": None, "overlap": 1, "annotations": []} for n in ids]
+        empty = {"meta": None, "overlap": 1, "is_labeled": False, "annotations": []}
+        tasks = [{"id": n, **empty} for n in ids]
         self._send(200, {"tasks": tasks, "total": PAGE + 1})
 
     def do_PATCH(self) -> None:
@@ -146,7 +147,7 @@ def test_an_error_names_address_status_and_remedy_and_quotes_nothing(
     studio: LabelStudio, status: int, error: type[Exception], remedy: str
 ) -> None:
     with pytest.raises(error, match=remedy) as raised:
-        studio.want(status, 2)
+        studio.offer(status, 2)
     assert f"PATCH {studio.url}/api/tasks/{status}: {status}" in str(raised.value)
     assert "user's text" not in str(raised.value)
     assert studio.token not in repr(studio)
