@@ -8,6 +8,7 @@ STATE_OF_A_TURN = (
     "airflow",
     "decisions",
     "envoy",
+    "label-studio",
     "lake",
     "landing",
     "mlflow",
