@@ -117,10 +117,22 @@ class Desk:
 
 @pytest.fixture
 def desk(server: ReviewServer, tmp_path: Path, request: pytest.FixtureRequest) -> Desk:
-    environ = {
-        "WEIR_HOME": str(tmp_path / "home"),
+    return _desk(server, tmp_path / "home", request.node.name)
+
+
+@pytest.fixture
+def postgresql_desk(
+    server: ReviewServer, tmp_path: Path, request: pytest.FixtureRequest, postgres_url: str
+) -> Desk:
+    """As in production, the queue is in PostgreSQL."""
+    return _desk(server, tmp_path / "home", request.node.name, WEIR__STATE__URL=postgres_url)
+
+
+def _desk(server: ReviewServer, home: Path, name: str, **environ: str) -> Desk:
+    environ |= {
+        "WEIR_HOME": str(home),
         "WEIR__REVIEW__URL": server.url,
-        "WEIR__REVIEW__PROJECT": request.node.name[5:55],
+        "WEIR__REVIEW__PROJECT": name[5:55],
         "WEIR_LABEL_STUDIO_TOKEN": server.token,
     }
     settings = load_settings(environ)
@@ -162,7 +174,8 @@ def test_what_two_people_say_becomes_labels_and_saying_it_again_changes_nothing(
     assert ADA not in str(desk.queue.answers())
 
 
-def test_two_people_who_answered_before_the_first_pull_both_count(desk: Desk) -> None:
+def test_two_people_who_answered_before_the_first_pull_both_count(postgresql_desk: Desk) -> None:
+    desk = postgresql_desk
     desk.want("both", answers_wanted=2)
     desk.sync()
     desk.annotate(ADA, "both", "Spam")
