@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select
 
+from data_contracts.config import Labelling
 from pipelines.labelling.queue_tables import EXPOSURES
 
 
@@ -25,6 +26,11 @@ class ExposureLimit:
     def __post_init__(self) -> None:
         if self.cap < 0 or self.window <= timedelta(0):
             raise ValueError(f"exposure cap {self.cap} in {self.window}: give 0 or more, in a time")
+
+    @classmethod
+    def of(cls, labelling: Labelling) -> ExposureLimit:
+        """The limit that the configuration sets."""
+        return cls(labelling.exposure_cap, timedelta(hours=labelling.exposure_window_hours))
 
 
 def remaining(connection: Connection, reviewer: str, now: datetime, limit: ExposureLimit) -> int:

@@ -20,7 +20,7 @@ from data_contracts.config import Settings
 from data_contracts.errors import BadInput, NothingToDo
 from data_contracts.labels import LabelName, parse_label
 from pipelines.days import days_to_do
-from pipelines.labelling.queue import LabelQueue, open_label_queue
+from pipelines.labelling.queue import ExposureLimit, LabelQueue, open_label_queue
 
 REVIEWERS = ("demo-oracle", "demo-oracle-2")
 SOURCE = "oracle"
@@ -33,7 +33,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     Raises NothingToDo where no truth was replayed: then people answer.
     """
     labelling = settings.labelling
-    queue = open_label_queue(settings.state_url, labelling.lease_seconds)
+    limit = ExposureLimit.of(labelling)
+    queue = open_label_queue(settings.state_url, labelling.lease_seconds, limit)
     progress = queue.progress()
     days = days_to_do(
         arguments.day,
