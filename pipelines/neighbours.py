@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 Vectors = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-THREADS = 2  # fixed: how BLAS divides its sums shows in their last bits
+THREADS = 1  # fixed, since how BLAS divides its sums shows in their last bits; and on busy cores
+# threads wait for each other: two took 4 times as long as one beside other work
 ITERATIONS = 20
+NEAR = 16  # vectors among which a centroid looks for one that is free
 BLOCK = 512  # vectors compared with all others at a time: memory grows as BLOCK * n, not n * n
 
 
@@ -38,8 +41,12 @@ def nearest(queries: Vectors, base: Vectors, k: int) -> tuple[Vectors, Integers]
     return similarities, rows
 
 
-def clusters(vectors: Vectors, k: int, rng_seed: int) -> tuple[Vectors, Integers]:
+def clusters(
+    vectors: Vectors, k: int, rng_seed: int, weights: Vectors | None = None
+) -> tuple[Vectors, Integers]:
     """Spherical k-means: unit centroids float32[k, d] and the centroid of each vector, int64[n].
+
+    `weights: float32[n]` (None: all equal) say how much each vector draws its centroid.
 
     I. S. Dhillon and D. S. Modha, "Concept Decompositions for Large Sparse Text Data Using
     Clustering", Machine Learning 42 (2001).
@@ -51,9 +58,49 @@ def clusters(vectors: Vectors, k: int, rng_seed: int) -> tuple[Vectors, Integers
         vectors.shape[1], k, niter=ITERATIONS, seed=rng_seed, spherical=True,
         min_points_per_centroid=1, max_points_per_centroid=len(vectors),
     )  # fmt: skip
-    means.train(vectors)
+    means.train(vectors, weights)
     centroids: Vectors = means.centroids
     return centroids, nearest(vectors, centroids, 1)[1][:, 0]
+
+
+def central(vectors: Vectors, centroids: Vectors) -> Integers:
+    """int64[k]: for each centroid the nearest vector that no earlier one took; k <= n.
+
+    >>> vectors = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
+    >>> central(vectors, np.array([[1, 0], [1, 0]], dtype=np.float32)).tolist()
+    [0, 1]
+    """
+    _, near = nearest(centroids, vectors, min(NEAR, len(vectors)))
+    free = np.ones(len(vectors), bool)
+    rows = np.empty(len(centroids), np.int64)
+    for place, options in enumerate(near):
+        left = options[free[options]]
+        rows[place] = left[0] if len(left) else _nearest_of(vectors, free, centroids[place])
+        free[rows[place]] = False
+    return rows
+
+
+def distinct(
+    vectors: Vectors, similarity: float, k: int, covered: Vectors | None = None
+) -> Integers:
+    """int64[<= k]: the first rows, in order, none of them `similarity` to an earlier one taken.
+
+    `covered: float32[m, d]` counts as taken. Leader clustering (Hartigan, "Clustering Algorithms",
+    1975, chapter 3).
+    """
+    vectors = _vectors(vectors)
+    free = np.ones(len(vectors), bool)
+    if covered is not None and len(covered):
+        free = nearest(vectors, covered, 1)[0][:, 0] < similarity
+    taken: list[int] = []
+    with threadpool_limits(THREADS):
+        for row in range(len(vectors)):
+            if len(taken) == k:
+                break
+            if free[row]:
+                taken.append(row)
+                free[row:] &= vectors[row:] @ vectors[row] < similarity
+    return np.array(taken, np.int64)
 
 
 def near_duplicate_groups(vectors: Vectors, similarity: float) -> Integers:
@@ -119,6 +166,11 @@ def farthest_first(
         distances[row] = -1.0  # never twice, even among equal vectors
         chosen[place], first = row, None
     return chosen
+
+
+def _nearest_of(vectors: Vectors, free: NDArray[np.bool_], centroid: Vectors) -> int:
+    rows = np.flatnonzero(free)
+    return int(rows[(vectors[rows] @ centroid).argmax()])
 
 
 def _squared_distances(vectors: Vectors, base: Vectors) -> Vectors:

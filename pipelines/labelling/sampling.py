@@ -75,7 +75,9 @@ def sample_day(folder: Path, day: str, labelling: Labelling, scorer: Scorer) -> 
     Raises ConfigurationError for a sampler that does not exist or an audit share of 0.
     """
     try:
-        portfolio = Portfolio(sampler_named(labelling.sampler), labelling.audit_share)
+        chooser = {labelling.sampler: sampler_named(labelling.sampler)}
+        share = labelling.audit_share
+        portfolio = Portfolio(chooser, {"audit": share, labelling.sampler: 1.0 - share})
     except ValueError as error:
         raise ConfigurationError(f"labelling.sampler or labelling.audit_share: {error}") from None
     events = lake.read(folder, "events", [day])
@@ -175,7 +177,7 @@ def _pool(events: pa.Table, decisions: pa.Table) -> Pool:
 
 def _reason(portfolio: Portfolio, pool: Pool, wanted: int, gap: str | None) -> str:
     budget = min(wanted, len(pool))
-    audited = portfolio.audit_size(pool, budget)
+    audited = portfolio.sizes(pool, budget)["audit"]
     short = f"the day has only {len(pool)} events for a budget of {wanted}"
     said = [short] if len(pool) < wanted else []
     said += [gap] if gap is not None else []

@@ -7,18 +7,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipelines.labelling.samplers.adversarial import (
+    ADVERSARIAL,
+    DOUBT,
+    EVASION_NEIGHBOURS,
+    FLIPS,
+)
 from pipelines.labelling.samplers.audit import Audit
 from pipelines.labelling.samplers.base import Draw, Pool, Sampler, Selection
+from pipelines.labelling.samplers.cluster_margin import ClusterMargin
+from pipelines.labelling.samplers.diversity import KCentre, Representatives
 from pipelines.labelling.samplers.portfolio import Portfolio
-from pipelines.labelling.samplers.uncertainty import Uncertainty
+from pipelines.labelling.samplers.temporal import BURSTS, NOVELTY, Recency, time_sensitive
+from pipelines.labelling.samplers.uncertainty import DISAGREEMENT, Uncertainty
+from pipelines.labelling.samplers.wrappers import Balanced, OneACampaign, Subsampled
 
-__all__ = ["SAMPLERS", "Draw", "Pool", "Portfolio", "Sampler", "Selection", "sampler_named"]
+__all__ = [
+    "SAMPLERS", "Balanced", "ClusterMargin", "Draw", "KCentre", "OneACampaign", "Pool",
+    "Portfolio", "Representatives", "Sampler", "Selection", "Subsampled", "Uncertainty",
+    "sampler_named",
+]  # fmt: skip
+
+LARGEST_TO_CLUSTER = 50_000
 
 SAMPLERS: Mapping[str, Sampler] = {
     "audit": Audit(),
     "margin": Uncertainty("margin"),
     "least_confidence": Uncertainty("least_confidence"),
     "entropy": Uncertainty("entropy"),
+    "disagreement": DISAGREEMENT,
+    "cluster_margin": ClusterMargin(),
+    "k_centre": Subsampled(KCentre(), LARGEST_TO_CLUSTER),
+    "representatives": Subsampled(Representatives(), LARGEST_TO_CLUSTER),
+    "diversity": Balanced(Subsampled(Representatives(), LARGEST_TO_CLUSTER), "language"),
+    "flips": FLIPS,
+    "doubt": DOUBT,
+    "evasion_neighbours": EVASION_NEIGHBOURS,
+    "adversarial": ADVERSARIAL,
+    "novelty": NOVELTY,
+    "bursts": BURSTS,
+    "recency": Recency(),
+    "time_sensitive": time_sensitive(),
 }
 
 

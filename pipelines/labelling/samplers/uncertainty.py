@@ -2,6 +2,8 @@
 
 D. D. Lewis and W. A. Gale, "A Sequential Algorithm for Training Text Classifiers", SIGIR 1994;
 measures as in B. Settles, "Active Learning Literature Survey", TR 1648, Wisconsin (2009), §3.1.
+Disagreement of the ensemble's members: H. S. Seung, M. Opper and H. Sompolinsky, "Query by
+Committee", COLT 1992; its column is made by `pipelines.labelling.selection_features`.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.labelling.samplers.base import Draw, Pool, Selection, check_budget
+from pipelines.labelling.samplers.base import Pool, Selection, best_first, check_budget, chosen
+from pipelines.labelling.samplers.ranked import Ranked
 
 Scores = NDArray[np.float64]
-DECIMALS = 9  # scores have six: beyond this, a difference is rounding and counts as a tie
 
 
 def margin(scores: Scores, threshold: float) -> Scores:
@@ -44,11 +46,12 @@ MEASURES: Mapping[str, Callable[[Scores, float], Scores]] = {
     "least_confidence": least_confidence,
     "entropy": entropy,
 }
+DISAGREEMENT = Ranked("disagreement", "disagreement")
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """The most uncertain scored events first; ties fall by the rng, not by name or place."""
+    """The most uncertain scored events first."""
 
     measure: str
 
@@ -56,11 +59,13 @@ class Uncertainty:
         if self.measure not in MEASURES:
             raise ValueError(f"measure {self.measure!r} is none of {', '.join(MEASURES)}")
 
+    def eligible(self, pool: Pool) -> Pool:
+        """Events that a model has scored."""
+        return pool.scored()
+
     def select(self, pool: Pool, budget: int, rng: np.random.Generator) -> Selection:
         """`budget` events of those with a score; ValueError where there are fewer."""
-        scored = pool.scored()
+        scored = self.eligible(pool)
         check_budget(budget, len(scored), "scored pool")
         uncertainty = MEASURES[self.measure](scored.scores, scored.threshold)
-        order = np.lexsort((rng.permutation(len(scored)), -np.round(uncertainty, DECIMALS)))
-        ids = scored.event_ids
-        return Selection(tuple(Draw(ids[row], self.measure) for row in order[:budget]))
+        return chosen(scored, best_first(uncertainty, rng)[:budget], self.measure)
