@@ -215,7 +215,7 @@ def test_one_task_a_campaign_until_nothing_else_is_left() -> None:
 
 def test_quotas_grow_with_the_square_root_of_a_group() -> None:
     assert square_root_quotas([90_000, 10_000, 1], 41) == [30, 10, 1]
-    assert square_root_quotas([2, 100], 10) == [1, 9]
+    assert square_root_quotas([2, 100], 10) == [2, 8]
     assert square_root_quotas([1, 2], 3) == [1, 2]
 
 
