@@ -28,7 +28,8 @@ from pipelines.days import PENDING, days_to_do
 from pipelines.features.text.embedding_cache import CachedEncoder
 from pipelines.features.text.encoder import OnnxEncoder, TextEncoder
 from pipelines.labelling.held_back_model import TextModel
-from pipelines.labelling.poisoning import SIGNIFICANCE, Answered, Judgement, judge
+from pipelines.labelling.label_evidence import Answered, Judgement
+from pipelines.labelling.poisoning import SIGNIFICANCE, judge
 from pipelines.labelling.queue import Answer, LabelQueue, open_label_queue
 from pipelines.labelling.queue_tables import ADJUDICATION
 from pipelines.near_duplicates import group_near_duplicates

@@ -11,121 +11,38 @@ the chance of even one on an honest day stays below `significance`. (Benjamini-H
 bound a share of the accusations only, and the tests of one batch are not independent.) The worst
 batch is put aside first and the others are judged again without its answers, so that nobody is
 accused for having disagreed with the culprit.
+
+What it cannot see: two reviewers who flip the same campaign bear witness for each other, so the
+model is thought to be at fault; gold questions and double labels are what is left against them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipelines.labelling.beyond_chance import (
-    CONCENTRATIONS,
-    fitted_concentration,
-    holm,
-    tail,
-)
+from pipelines.labelling.beyond_chance import fitted_concentration, holm, tail
+from pipelines.labelling.cluster_rates import Cells, both, counted
 from pipelines.labelling.held_back_model import (
-    Booleans,
-    Floats,
     HeldBackModel,
-    Integers,
     expected_rates,
     held_back_scores,
     sureness_levels,
 )
+from pipelines.labelling.label_evidence import (
+    Answered,
+    Booleans,
+    Finding,
+    Judgement,
+    Witness,
+)
 
-Witness = Literal[
-    "gold questions", "other reviewers", "held-back model", "held-back model, cluster"
-]
 SIGNIFICANCE = 0.01
 FEWEST_ANSWERS = 5  # a witness who was asked less often is not heard
 SHOWN = 3
-CLUSTER_SHAPE = 1.0  # before the others are heard, a cluster's factor varies by 100 %
-RATES = 0.005, 0.99  # a person errs once in 200, however sure the model and the others are
 PRIOR_ANSWERS, PRIOR_ERRORS = 50.0, 1.0  # reviewers err in 2 % until these say otherwise
-
-
-@dataclass(frozen=True)
-class Answered:
-    """Answers as columns, one row an answer, in any order.
-
-    `gold: int8[n]` is the known answer (1 spam, 0 ham) or -1; `settles: bool[n]` marks an
-    adjudicator's word. `groups: int64[n]` joins events that are near-duplicates, `clusters:
-    int64[n]` those that are alike, `texts: int64[n]` is the event's row in the held-back model.
-    """
-
-    batches: NDArray[np.str_]
-    reviewers: NDArray[np.str_]
-    events: NDArray[np.str_]
-    spam: Booleans
-    gold: NDArray[np.int8]
-    settles: Booleans
-    groups: Integers
-    clusters: Integers
-    texts: Integers
-
-    def where(self, chosen: Booleans) -> Answered:
-        return Answered(**{name: column[chosen] for name, column in vars(self).items()})
-
-    @property
-    def teachers(self) -> Integers:
-        """int64[n]: answers with one number share a batch or a reviewer, or are linked by such."""
-        from pipelines.near_duplicates import Components
-
-        linked = Components(len(self.spam))
-        linked.join_equal(self.batches.tolist())
-        linked.join_equal(self.reviewers.tolist())
-        return linked.numbers()
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One test: what a witness said about a batch, and how surprising that is.
-
-    `expected` is the count that honest reviewers would have; `corrected` is the p-value after
-    Holm over all tests of the day. `events` are up to three that disagree, for a person to look at.
-    """
-
-    batch: str
-    witness: Witness
-    answers: int
-    disagreements: int
-    expected: float
-    p_value: float
-    corrected: float = 1.0
-    cluster: int | None = None
-    events: tuple[str, ...] = ()
-
-    def sentence(self) -> str:
-        """For the person who is called: counts, expectation, p-values, where to look."""
-        place = "" if self.cluster is None else f" {self.cluster}"
-        return (
-            f"{self.disagreements} of {self.answers} answers disagree with {self.witness}{place}, "
-            f"expected {self.expected:.1f}; p = {self.p_value:.2g}, {self.corrected:.2g} after "
-            f"Holm; look at {', '.join(self.events)}"
-        )
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """Of one batch: the findings of its last round, the most surprising first.
-
-    A batch that no witness could be asked about has no finding: not cleared, only not accused.
-    """
-
-    batch: str
-    quarantine: bool
-    findings: tuple[Finding, ...]
-
-    @property
-    def reason(self) -> str:
-        if not self.findings:
-            return "no witness: too few gold questions, double labels and answers of others"
-        return self.findings[0].sentence()
 
 
 def judge(
@@ -224,7 +141,7 @@ def _whole_batches(
         return
     teachers = rows.teachers
     names, place = np.unique(rows.batches, return_inverse=True)
-    answers, errors = _counted(place, np.ones_like(wrong)), _counted(place, wrong)
+    answers, errors = counted(place, np.ones_like(wrong)), counted(place, wrong)
     for number, batch in enumerate(names):
         if batch not in judged or answers[number] < FEWEST_ANSWERS:
             continue
@@ -236,55 +153,6 @@ def _whole_batches(
         yield _finding(str(batch), witness, rows, own, wrong, rate, concentration)
 
 
-@dataclass(frozen=True)
-class Cells:
-    """The answers of one batch in one cluster: a cell each; all columns are of length m.
-
-    `rates` is how often honest reviewers disagree with the model there, `concentrations` how
-    surely. A cluster multiplies the rate that the model's sureness gives by a factor around 1: a
-    gamma variable, updated by the others' disagreements in the cluster over the expected ones (the
-    gamma-Poisson model; W. DuMouchel, "Bayesian Data Mining in Large Frequency Tables", The
-    American Statistician 53, 1999).
-    """
-
-    batches: NDArray[np.str_]
-    teachers: Integers
-    clusters: Integers
-    errors: Floats
-    answers: Floats
-    rates: Floats
-    concentrations: Floats
-
-    @classmethod
-    def of(cls, labels: Answered, wrong: Booleans, rates: Floats) -> Cells:
-        """Count in each cell, and hear what the others said in its cluster."""
-        names, batch = np.unique(labels.batches, return_inverse=True)
-        keys = np.column_stack([batch, labels.clusters])
-        pairs, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        place, teachers, clusters = place.ravel(), labels.teachers[first], pairs[:, 1]
-        errors, expected = _counted(place, wrong), _counted(place, rates)
-        answers = _counted(place, np.ones_like(wrong))
-        known = CLUSTER_SHAPE + _of_others(errors, clusters, teachers)
-        factor = known / (CLUSTER_SHAPE + _of_others(expected, clusters, teachers))
-        adjusted = np.clip(factor * expected / answers, *RATES)
-        surely = np.maximum((1.0 - adjusted) * known / adjusted, CONCENTRATIONS[0])
-        return cls(names[pairs[:, 0]], teachers, clusters, errors, answers, adjusted, surely)
-
-    def batch_totals(self, chosen: Booleans) -> tuple[Floats, Floats, Floats]:
-        """Disagreements, answers and expected rate (float64[b] each) of the cells' batches."""
-        place = np.unique(self.batches[chosen], return_inverse=True)[1]
-        answers = _counted(place, self.answers[chosen])
-        expected = _counted(place, (self.answers * self.rates)[chosen])
-        return _counted(place, self.errors[chosen]), answers, expected / answers
-
-
-def _of_others(counts: Floats, clusters: Integers, teachers: Integers) -> Floats:
-    """float64[m]: what other teachers have in each cell's cluster."""
-    keys = np.column_stack([teachers, clusters])
-    own = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
-    return _counted(clusters, counts)[clusters] - _counted(own, counts)[own]
-
-
 def _by_the_model(batch: str, labels: Answered, wrong: Booleans, cells: Cells) -> Iterator[Finding]:
     """The whole batch, then each of its clusters, against what the others make likely."""
     own, mine = labels.batches == batch, cells.batches == batch
@@ -292,8 +160,8 @@ def _by_the_model(batch: str, labels: Answered, wrong: Booleans, cells: Cells) -
         return
     others = ~np.isin(cells.teachers, cells.teachers[mine])
     if own.sum() >= FEWEST_ANSWERS:
-        rate = float(cells.batch_totals(mine)[2][0])
-        surely = fitted_concentration(*cells.batch_totals(others))
+        rate, surely = cells.together(mine)
+        surely = both(surely, fitted_concentration(*cells.batch_totals(others)))
         yield _finding(batch, "held-back model", labels, own, wrong, rate, surely)
     reviewers = fitted_concentration(
         cells.errors[others], cells.answers[others], cells.rates[others]
@@ -302,14 +170,9 @@ def _by_the_model(batch: str, labels: Answered, wrong: Booleans, cells: Cells) -
         cluster, surely = int(cells.clusters[cell]), float(cells.concentrations[cell])
         found = _finding(
             batch, "held-back model, cluster", labels, own & (labels.clusters == cluster), wrong,
-            float(cells.rates[cell]), surely * reviewers / (surely + reviewers),
+            float(cells.rates[cell]), both(surely, reviewers),
         )  # fmt: skip
         yield replace(found, cluster=cluster)
-
-
-def _counted(place: Integers, weights: Floats | Booleans) -> Floats:
-    """float64[m]: how much weight each place has."""
-    return np.bincount(place, weights).astype(np.float64)
 
 
 def _finding(

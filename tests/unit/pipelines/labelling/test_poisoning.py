@@ -23,7 +23,8 @@ from pipelines.labelling.held_back_model import (
     expected_rates,
     held_back_scores,
 )
-from pipelines.labelling.poisoning import Answered, judge, others_said
+from pipelines.labelling.label_evidence import Answered
+from pipelines.labelling.poisoning import judge, others_said
 from pipelines.labelling.queue import LabelQueue, NewTask, open_label_queue
 from pipelines.labelling.samplers.base import Draw
 
