@@ -41,7 +41,7 @@ from pipelines.state import create_tables, open_state
 
 T = TypeVar("T")
 STEPS = 10_000
-STEPS_A_RUN = 100
+STEPS_A_RUN = 102  # five rounds of twenty runs are a little more than STEPS
 CHECKED_EVERY = 10  # steps between two readings of everything
 DAYS = ("2026-01-05", "2026-01-06")
 REVIEWERS = ("ana", "ben", "cid", "dee")
@@ -56,7 +56,7 @@ reviewers = st.sampled_from(REVIEWERS)
 holders = st.sampled_from((*REVIEWERS, SYNCHRONISATION))
 adjudicators = st.sampled_from((*REVIEWERS, "eve"))
 labels = st.sampled_from(("spam", "ham"))
-few = st.integers(1, 4)
+few = st.integers(1, 3)
 picks = st.integers(0, 2**16)  # an index into whatever there is: draws never depend on races
 
 
@@ -260,7 +260,7 @@ class LabelQueueMachine(RuleBasedStateMachine):
         assert [task.id for task in held] == wanted
         self.take(wanted, holder, timedelta(seconds=lease) if lease else LEASE, capped)
 
-    @rule(reviewer=reviewers, n=few, answers=st.lists(labels, min_size=4, max_size=4))
+    @rule(reviewer=reviewers, n=few, answers=st.lists(labels, min_size=3, max_size=3))
     def work(self, reviewer: str, n: int, answers: list[str]) -> None:
         """The usual case: take some tasks and answer them."""
         self.lease(reviewer, n, None, None)
@@ -269,15 +269,11 @@ class LabelQueueMachine(RuleBasedStateMachine):
             if self.model.tasks[task_id].state == "leased":
                 self.say(task_id, reviewer, label)
 
-    @rule(
-        first=st.integers(0, 3),
-        n=st.integers(1, 2),
-        answers=st.lists(labels, min_size=8, max_size=8),
-    )
-    def two_work(self, first: int, n: int, answers: list[str]) -> None:
+    @rule(first=st.integers(0, 3), one=labels, other=labels)
+    def two_work(self, first: int, one: str, other: str) -> None:
         """So that second opinions come in, and differ."""
-        self.work(REVIEWERS[first], n, answers[:4])
-        self.work(REVIEWERS[(first + 1) % 4], n, answers[4:])
+        self.work(REVIEWERS[first], 1, [one])
+        self.work(REVIEWERS[(first + 1) % 4], 1, [other])
 
     @rule(first=st.integers(0, 3), second=st.integers(1, 3), n=few)
     def lease_at_once(self, first: int, second: int, n: int) -> None:
