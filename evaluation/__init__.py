@@ -1,4 +1,4 @@
-"""Judges what training made and what serving did: metrics, attacks, gates, drift, monitoring.
+"""Judges what training made and what serving did: metrics, gates, drift, monitoring.
 
 May import training, pipelines and data_contracts; never serving, whose records it reads as files.
 """

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from data_contracts.events import Event
 from data_contracts.reports import GateReport, Metric
-from evaluation.attacks import ATTACKS, Attack
 from evaluation.gates.base import Contender, answers, counted, measured, report
 from evaluation.gates.policy import Adversarial
 from evaluation.gates.suite import Suite
 from evaluation.metrics import Booleans, Floats, clopper_pearson, paired_bootstrap, recall_at
+from pipelines.perturbations import PERTURBATIONS, Perturbation, disguised
 
 
 class AdversarialGate:
@@ -79,18 +78,12 @@ class AdversarialGate:
         return measured("attacked_recall_over_champion", estimate, len(after), rule, part=name)
 
 
-def disguised(event: Event, attack: Attack, seed: int) -> Event:
-    """The event with its text attacked; the same for one id and seed, whatever the others are."""
-    rng = np.random.default_rng([seed, zlib.crc32(event.event_id.encode())])
-    return event.model_copy(update={"text": attack.perturb(event.text, rng)})
-
-
 def _changed(before: Sequence[Event], after: Sequence[Event]) -> Booleans:
     pairs = zip(before, after, strict=True)
     return np.array([old.text != new.text for old, new in pairs], dtype=bool)
 
 
-def _attack(name: str, rate: float) -> Attack:
-    if name not in ATTACKS:
-        raise ValueError(f"attack {name!r} is none of {', '.join(ATTACKS)}; mend the gate policy")
-    return ATTACKS[name](rate)
+def _attack(name: str, rate: float) -> Perturbation:
+    if name not in PERTURBATIONS:
+        raise ValueError(f"attack {name!r} is none of {', '.join(PERTURBATIONS)}; mend the gate policy")
+    return PERTURBATIONS[name](rate)

@@ -1,21 +1,24 @@
-"""The interface of an attack, and what all of them share."""
+"""The interface of a perturbation, and what all of them share."""
 
 from __future__ import annotations
 
 import re
+import zlib
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
-# Links, addresses and numbers must still work after the attack.
+from data_contracts.events import Event
+
+# Links, addresses and numbers must still work afterwards.
 _FIXED = re.compile(
     r"(?:https?://|www\.)\S+|\S+@\S+|\S+\.(?:com|net|org|info|me|ly|co)\b\S*|\S*\d\S*"
 )
 
 
-class Attack(Protocol):
+class Perturbation(Protocol):
     """Rewrites a text so that a person still reads the same.
 
     `rate` in [0, 1] is the share of the characters in reach that are changed: the strength.
@@ -27,6 +30,12 @@ class Attack(Protocol):
     @abstractmethod
     def perturb(self, text: str, rng: np.random.Generator) -> str:
         """The rewritten text; the text itself where there is nothing to change."""
+
+
+def disguised(event: Event, perturbation: Perturbation, seed: int) -> Event:
+    """The event with its text rewritten; the same for one id and seed, whatever the others are."""
+    rng = np.random.default_rng([seed, zlib.crc32(event.event_id.encode())])
+    return event.model_copy(update={"text": perturbation.perturb(event.text, rng)})
 
 
 def check_rate(rate: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.attacks.base import Attack, check_rate, substitute
+from pipelines.perturbations.base import Perturbation, check_rate, substitute
 
 LOOKALIKES = {
     "a": "а", "c": "с", "d": "ԁ", "e": "е", "g": "ɡ", "h": "һ", "i": "іι", "j": "ј", "k": "κ",
@@ -20,7 +20,7 @@ LOOKALIKES = {
 }  # fmt: skip
 
 
-class Homoglyph(Attack):
+class Homoglyph(Perturbation):
     """Swap Latin letters for Cyrillic, Greek or Armenian ones that look alike.
 
     >>> text = Homoglyph(1.0).perturb("cash", np.random.default_rng(0))

@@ -1,44 +1,44 @@
-"""What every attack must do."""
+"""What every perturbation must do."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from evaluation.attacks import ATTACKS
+from pipelines.perturbations import PERTURBATIONS
 
 TEXT = "Claim your FREE holiday voucher now, call us today or lose it"
 LINKED = "claim the prize at https://win.example/claim?id=abc or mail claims@win.example, code A1B2"
 
 
 def perturbed(name: str, text: str, rate: float = 0.5, seed: int = 1) -> str:
-    return ATTACKS[name](rate).perturb(text, np.random.default_rng(seed))
+    return PERTURBATIONS[name](rate).perturb(text, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", PERTURBATIONS)
 def test_the_text_changes(name: str) -> None:
     assert perturbed(name, TEXT) != TEXT
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", PERTURBATIONS)
 def test_one_seed_gives_one_answer_and_another_seed_another(name: str) -> None:
     assert perturbed(name, TEXT) == perturbed(name, TEXT)
     assert len({perturbed(name, TEXT, seed=seed) for seed in range(8)}) > 1
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", PERTURBATIONS)
 def test_links_addresses_and_codes_still_work(name: str) -> None:
     attacked = perturbed(name, LINKED, rate=1.0)
     for fixed in ("https://win.example/claim?id=abc", "claims@win.example,", "A1B2"):
         assert fixed in attacked
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", PERTURBATIONS)
 def test_the_text_at_most_doubles(name: str) -> None:
     assert len(TEXT) <= len(perturbed(name, TEXT, rate=1.0)) <= 2 * len(TEXT)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", PERTURBATIONS)
 @pytest.mark.parametrize("text", ["", "   ", "2026", "你好，明天见"])
 def test_what_is_out_of_reach_stays(name: str, text: str) -> None:
     if name != "spacing":
@@ -46,12 +46,12 @@ def test_what_is_out_of_reach_stays(name: str, text: str) -> None:
     assert perturbed(name, "", rate=1.0) == ""
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", PERTURBATIONS)
 def test_rate_zero_changes_nothing(name: str) -> None:
     assert perturbed(name, TEXT, rate=0.0) == TEXT
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", PERTURBATIONS)
 def test_more_rate_changes_more(name: str) -> None:
     changed = [
         np.mean([_distance(perturbed(name, TEXT, rate, seed)) for seed in range(10)])
@@ -60,11 +60,11 @@ def test_more_rate_changes_more(name: str) -> None:
     assert changed == sorted(changed)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", PERTURBATIONS)
 @pytest.mark.parametrize("rate", [-0.1, 1.1])
 def test_a_rate_outside_zero_to_one_is_refused(name: str, rate: float) -> None:
     with pytest.raises(ValueError, match="rate"):
-        ATTACKS[name](rate)
+        PERTURBATIONS[name](rate)
 
 
 def _distance(attacked: str) -> int:

@@ -9,13 +9,13 @@ import re
 
 import numpy as np
 
-from evaluation.attacks.base import Attack, check_rate, outside_links
+from pipelines.perturbations.base import Perturbation, check_rate, outside_links
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _SEPARATORS = " .-_*"
 
 
-class Spacing(Attack):
+class Spacing(Perturbation):
     """Spread a `rate` share of the words of four letters or more with one separator each.
 
     The text at most doubles in length.

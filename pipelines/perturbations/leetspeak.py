@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.attacks.base import Attack, check_rate, substitute
+from pipelines.perturbations.base import Perturbation, check_rate, substitute
 
 LEET = {
     "a": "4@", "b": "8", "e": "3", "g": "9", "i": "1!", "l": "1", "o": "0", "s": "5$", "t": "7",
@@ -17,7 +17,7 @@ LEET = {
 _BOTH_CASES = LEET | {letter.upper(): stand_ins for letter, stand_ins in LEET.items()}
 
 
-class Leetspeak(Attack):
+class Leetspeak(Perturbation):
     """Write letters as the digits and signs that resemble them.
 
     >>> Leetspeak(1.0).perturb("Be", np.random.default_rng(0))
