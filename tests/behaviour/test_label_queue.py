@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 
 from data_contracts.errors import BadInput, ContractViolation, LabelRefused
 from data_contracts.labels import Label, LabelName
+from pipelines.labelling.label_batches import set_state
 from pipelines.labelling.queue import ExposureLimit, LabelQueue, NewTask, Task, open_label_queue
 from pipelines.labelling.queue_tables import METADATA, STATES, TASKS, TRANSITIONS
 from pipelines.labelling.samplers import Draw
@@ -573,6 +574,31 @@ def test_a_batch_removed_while_it_grows_leaves_no_label_of_it(queue: LabelQueue)
     assert queue.labels(DAY) == []
     assert len(queue.answers(DAY)) + len(refused) == 40
     assert queue.progress()[DAY] == counts(open=40 - len(refused), leased=len(refused))
+
+
+def test_an_answer_waits_for_the_removal_of_its_batch_and_is_then_refused(
+    engine: Engine, queue: LabelQueue
+) -> None:
+    queue.enqueue(tasks(2), NOW)
+    first, second = queue.lease("ana", 2, NOW)
+    queue.submit(first.id, "ana", "spam", NOW)
+    refused: list[str] = []
+
+    def answer() -> None:
+        try:
+            queue.submit(second.id, "ana", "spam", NOW)
+        except LabelRefused as error:
+            refused.append(str(error))
+
+    late = threading.Thread(target=answer)
+    with engine.begin() as connection:
+        set_state(connection, f"{DAY}/ana", "removed", "poisoned", "eve", NOW)
+        late.start()
+        late.join(0.5)
+        assert late.is_alive()
+    late.join(60)
+    assert [error.split(";")[0] for error in refused] == [f"batch {DAY}/ana was removed"]
+    assert (len(queue.answers()), queue.labels(DAY)) == (1, [])
 
 
 def test_two_who_answer_the_same_events_at_once_never_get_in_each_others_way(
