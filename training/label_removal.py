@@ -21,6 +21,7 @@ from training import registry
 from training.lineage import batches_in_tags, read_lineage, saw
 
 REMOVED = "removed label batch"
+RETRAIN = "train again: python -m training train --lake-days all --tracking"
 LONGEST_CHARACTERS = 250  # what the audit trail holds of a name
 
 
@@ -123,8 +124,8 @@ def _next(versions: Sequence[Learner], unasked: str | None) -> str:
     serving = [one for one in versions if one.aliases]
     if serving:
         named = ", ".join(f"{one.name} ({', '.join(one.aliases)})" for one in serving)
-        return f"train again; until then consider rolling back {named}"
-    return "train again" if versions else "nothing: no registered version saw the batch"
+        return f"{RETRAIN}; until then consider rolling back {named}"
+    return RETRAIN if versions else "nothing: no registered version saw the batch"
 
 
 def _given(text: str, option: str) -> str:

@@ -15,6 +15,7 @@ from data_contracts.labels import LabelName
 from pipelines import lake
 from pipelines.labelling import check_labels
 from pipelines.labelling.beyond_chance import CAUTIOUS, fitted_concentration, holm, tail
+from pipelines.labelling.cluster_rates import Cells
 from pipelines.labelling.held_back_model import (
     Booleans,
     Floats,
@@ -116,6 +117,16 @@ def test_expected_rates_leave_out_the_own_teacher() -> None:
     disagrees = np.array([True, True, False, False])
     rates = expected_rates(np.zeros(4, np.int64), disagrees, np.array([0, 0, 1, 1]))
     assert rates.tolist() == [1 / 4, 1 / 4, 3 / 4, 3 / 4]  # (0 + 1) / (2 + 2), (2 + 1) / (2 + 2)
+
+
+def test_the_others_disagreements_move_the_rate_of_a_cluster_by_hand() -> None:
+    """a: 0 of 2, b: 3 of 4 against a model that is expected to be contradicted in 10 %."""
+    labels = columns(batches=["a"] * 2 + ["b"] * 4, spam=[True] * 6, clusters=[0] * 6)
+    wrong = np.array([False, False, True, True, True, False])
+    cells = Cells.of(labels, wrong, np.full(6, 0.1))
+    assert cells.batches.tolist() == ["a", "b"]
+    assert cells.rates.tolist() == pytest.approx([0.1 * (1 + 3) / (1 + 0.4), 0.1 * 1 / (1 + 0.2)])
+    assert cells.concentrations.tolist() == pytest.approx([10.0, 11.0])
 
 
 def test_no_row_is_scored_by_its_own_teacher_or_group() -> None:
