@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 
 from data_contracts.config import PROJECT, load_settings
 from data_contracts.files import write_atomically
-from pipelines.labelling.samplers import SAMPLERS, Pool, Portfolio, Sampler
+from pipelines.labelling.samplers import SAMPLERS, Pool, Portfolio
 from pipelines.labelling.shortlist import Shortlist, shortlist
 from pipelines.tables import duckdb_backend, parquet, spark_backend
 from tests.performance.scale_picture import draw
@@ -42,6 +42,8 @@ from tests.performance.scale_pool import pool_files
 
 SEED, BUDGET, THRESHOLD, CORES = 20_260_105, 1000, 0.8, 2
 MINUTES, GIGABYTES, POLL_SECONDS = 15.0, 8.0, 0.05
+AUDIT_SHARE, ARMS = 0.2, ("cluster_margin", "diversity", "adversarial", "time_sensitive")
+BROUGHT = ("flip_share", "evasion_similarity")  # columns of the pool that an arm ranks by
 BACKENDS = {"duckdb": duckdb_backend, "spark": spark_backend}
 
 
@@ -134,14 +136,22 @@ def _select(task: Task) -> Outcome:
         short = _shortlist(task)
     outcome.shortlisted = short.rows.num_rows
     with outcome.stage("pool in memory"):
-        pool = Pool.of(short.rows, THRESHOLD)
-    arms: dict[str, Sampler] = {**SAMPLERS, "portfolio": Portfolio(SAMPLERS["margin"], 0.3)}
-    for name, sampler in arms.items():
+        pool = Pool.of(short.rows, THRESHOLD, short.population)
+    for name, sampler in {**SAMPLERS, "portfolio": portfolio()}.items():
         with outcome.stage(name):
-            selection = sampler.select(pool, BUDGET, np.random.default_rng(SEED))
+            budget = min(BUDGET, len(sampler.eligible(pool)))
+            selection = sampler.select(pool, budget, np.random.default_rng(SEED))
         outcome.chosen[name] = selection.event_ids
     pq.write_table(short.rows, task.output)
     return outcome
+
+
+def portfolio() -> Portfolio:
+    """The audit and four arms with equal shares of the rest."""
+    share = (1.0 - AUDIT_SHARE) / len(ARMS)
+    return Portfolio(
+        {arm: SAMPLERS[arm] for arm in ARMS}, {"audit": AUDIT_SHARE, **dict.fromkeys(ARMS, share)}
+    )
 
 
 def _shortlist(task: Task) -> Shortlist:
@@ -151,7 +161,7 @@ def _shortlist(task: Task) -> Shortlist:
     ):
         return shortlist(
             parquet(backend, [task.pool]), parquet(backend, [task.reference]),
-            budget=BUDGET, seed=SEED, threshold=THRESHOLD,
+            budget=BUDGET, seed=SEED, threshold=THRESHOLD, also=BROUGHT,
         )  # fmt: skip
 
 

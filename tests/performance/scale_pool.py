@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 WIDTH, GROUP, CAMPAIGNS = 64, 100_000, 3000
+EVASIONS = 20  # campaigns of which an evasion is confirmed
 IN_CAMPAIGNS, NEW, NOISE = 0.35, 0.1, 0.02  # shares of rows, of campaigns; noise a coordinate
 LANGUAGES = np.array(["en", "tr", "zh", "de", "hi", "es"])
 LANGUAGE_SHARES = (0.5, 0.15, 0.12, 0.1, 0.08, 0.05)
@@ -26,9 +27,11 @@ SCHEMA = pa.schema(
         ("language", pa.string()),
         ("occurred_at", pa.timestamp("us", "UTC")),
         ("embedding", pa.list_(pa.float32())),
+        ("flip_share", pa.float64()),
+        ("evasion_similarity", pa.float64()),
     ]
 )
-VERSION = 1  # of what is below: raise it, and older files are not used
+VERSION = 2  # of what is below: raise it, and older files are not used
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -96,6 +99,8 @@ def _group(
         inside, planted.language[member], rng.choice(LANGUAGES, rows, p=LANGUAGE_SHARES)
     )
     number = pc.utf8_lpad(pa.array(first + np.arange(rows)).cast(pa.string()), 10, "0")
+    vectors = _embeddings(planted.centres[member], inside, rng)
+    limits = np.arange(0, vectors.size + 1, WIDTH, dtype=np.int32)
     columns = [
         pc.binary_join_element_wise(pa.scalar(f"event-{start // DAY_MICROSECONDS}"), number, "-"),
         _scores(spam, 0.08, 0.02, rng),
@@ -103,7 +108,9 @@ def _group(
         _scores(spam, 0.10, 0.7, rng),  # specialists see what the prefilter sends on
         pa.array(language),
         pa.array(moment, pa.timestamp("us", "UTC")),
-        _embeddings(planted.centres[member], inside, rng),
+        pa.ListArray.from_arrays(limits, pa.array(vectors.ravel())),
+        _scores(spam / 2, 0.1, 0.9, rng),  # changes are tried on a part
+        pa.array((vectors @ planted.centres[:EVASIONS].T).max(axis=1).astype(np.float64)),
     ]
     return pa.table(columns, schema=SCHEMA)
 
@@ -115,9 +122,8 @@ def _scores(spam: Floats, noise: float, absent: float, rng: np.random.Generator)
 
 def _embeddings(
     centres: NDArray[np.float32], inside: NDArray[np.bool_], rng: np.random.Generator
-) -> pa.Array:
+) -> NDArray[np.float32]:
     vectors = rng.standard_normal(centres.shape, dtype=np.float32)
     vectors[inside] = centres[inside] + np.float32(NOISE) * vectors[inside]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    limits = np.arange(0, vectors.size + 1, WIDTH, dtype=np.int32)
-    return pa.ListArray.from_arrays(limits, pa.array(vectors.ravel()))
+    return vectors
