@@ -21,7 +21,8 @@ from pipelines.labelling.samplers import (
 DIMENSIONS = 4
 CHOOSERS = ("cluster_margin", "diversity", "adversarial", "time_sensitive")
 FEATURES = (
-    "disagreement", "flip_share", "doubt", "evasion_similarity", "novelty", "burst", "recency",
+    "disagreement", "flip_share", "doubt", "evasion_similarity", "emergence", "novelty", "burst",
+    "recency",
 )  # fmt: skip
 SUITE: dict[str, Sampler] = {
     **SAMPLERS,

@@ -18,7 +18,13 @@ from pipelines.labelling.samplers.base import Draw, Pool, Sampler, Selection
 from pipelines.labelling.samplers.cluster_margin import ClusterMargin
 from pipelines.labelling.samplers.diversity import KCentre, Representatives
 from pipelines.labelling.samplers.portfolio import Portfolio
-from pipelines.labelling.samplers.temporal import BURSTS, NOVELTY, Recency, time_sensitive
+from pipelines.labelling.samplers.temporal import (
+    BURSTS,
+    EMERGENCE,
+    NOVELTY,
+    Recency,
+    time_sensitive,
+)
 from pipelines.labelling.samplers.uncertainty import DISAGREEMENT, Uncertainty
 from pipelines.labelling.samplers.wrappers import Balanced, OneACampaign, Subsampled
 
@@ -44,6 +50,7 @@ SAMPLERS: Mapping[str, Sampler] = {
     "doubt": DOUBT,
     "evasion_neighbours": EVASION_NEIGHBOURS,
     "adversarial": ADVERSARIAL,
+    "emergence": EMERGENCE,
     "novelty": NOVELTY,
     "bursts": BURSTS,
     "recency": Recency(),

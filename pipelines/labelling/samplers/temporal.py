@@ -1,8 +1,10 @@
 """The time-sensitive arm: what is new, what comes in bursts, and what just happened.
 
-Novelty (against a reference window) and bursts are measured on campaigns by
-`pipelines.labelling.selection_features`. Recency halves an event's weight every half-life, which
-shrinks as the traffic drifts: yesterday's lessons are worth less when today is different.
+Novelty (against a reference window) and bursts are measured by
+`pipelines.labelling.selection_features` on campaigns of near-copies. A campaign of texts that
+differ is, by those keys, many campaigns of one: `pipelines.labelling.emergence` finds it by its
+neighbours. Recency halves an event's weight every half-life, which shrinks as the traffic drifts:
+yesterday's lessons are worth less when today is different.
 """
 
 from __future__ import annotations
@@ -78,10 +80,12 @@ def population_stability_index(now: np.ndarray, before: np.ndarray, bins: int = 
     return float(np.sum((shares[0] - shares[1]) * np.log(shares[0] / shares[1])))
 
 
+EMERGENCE = OneACampaign(Ranked("emergence", "emergence"))
 NOVELTY = OneACampaign(Ranked("novelty", "novelty"))
 BURSTS = OneACampaign(Ranked("bursts", "burst"))
 
 
 def time_sensitive(half_life: float = HALF_LIFE_HOURS) -> Interleaved:
-    """The arm of the three signals with this half-life in hours."""
-    return Interleaved("time_sensitive", (NOVELTY, BURSTS, OneACampaign(Recency(half_life))))
+    """The arm of the four signals with this half-life in hours, the surest first."""
+    parts = (EMERGENCE, NOVELTY, BURSTS, OneACampaign(Recency(half_life)))
+    return Interleaved("time_sensitive", parts)
