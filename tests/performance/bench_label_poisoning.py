@@ -5,10 +5,11 @@
 SMS, Turkish SMS and Chinese Telegram in one day's labels (`poisoned_days` says with what noise). A
 fifth of the near-duplicate groups is the test: no day draws from it. Every attack is judged beside
 its honest twin (the same campaign in one batch, labelled as the reviewers saw it), which is harder
-than an honest day. Metrics: a model taught by the day's clean labels, by the poisoned ones, and by
-what is left without the quarantined batches; on the whole test, and on the test's spam that
-resembles the campaign as closely as its members do. Intervals are 95 %: Clopper-Pearson for
-shares, a paired bootstrap of whole groups for differences.
+than an honest day. Metrics: a model taught by the day's clean labels, by the poisoned ones, by
+what is left without the quarantined batches, and by that with the lost events asked of somebody
+else, as the label queue does when a batch is removed. They are taken on the whole test, and on the
+test's spam that resembles the campaign as closely as its members do. Intervals are 95 %:
+Clopper-Pearson for shares, a paired bootstrap of whole groups for differences.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +72,7 @@ ATTACKS = (
     Attack("5 % over two reviewers", 0.05, reviewers=2),
     Attack("2 % over two reviewers", 0.02, reviewers=2),
 )
-CLEAN, POISONED, REMOVED = "clean", "poisoned", "removed"
+CLEAN, POISONED, REMOVED, ASKED_AGAIN = "clean", "poisoned", "removed", "asked again"
 LINEAR, ENSEMBLE = "linear model", "Weir's ensemble"
 
 
@@ -221,16 +222,18 @@ def _ensemble_too(bench: Bench, material: Material, days: int) -> list[dict[str,
 def _restored(
     bench: Bench, material: Material, name: str, teach: Teach, days: int
 ) -> dict[str, Any]:
-    """Figures of the three models, and their paired differences, averaged over the days."""
-    told: dict[str, list[Told]] = {CLEAN: [], POISONED: [], REMOVED: []}
+    """Figures of the models, and their paired differences, averaged over the days."""
+    told: dict[str, list[Told]] = {CLEAN: [], POISONED: [], REMOVED: [], ASKED_AGAIN: []}
     alike = []
     for seed in range(days):
         day = make_day(material, MAIN, seed)
         twin = make_day(material, honest_twin(MAIN), seed)
-        quarantined = {one.batch for one in judged(day, material) if one.quarantine}
+        bad = frozenset(one.batch for one in judged(day, material) if one.quarantine)
         told[CLEAN].append(teach(*twin.labels()))
         told[POISONED].append(teach(*day.labels()))
-        told[REMOVED].append(teach(*day.labels(frozenset(quarantined))))
+        told[REMOVED].append(teach(*day.labels(bad)))
+        again = day.asked_again(bad, material, np.random.default_rng([seed, 11]))
+        told[ASKED_AGAIN].append(teach(*again))
         alike.append(_resembling(bench, material, day))
         bench.say(f"{name}: day {seed + 1} of {days}")
     spam = bench.spam[~bench.trained]
@@ -257,7 +260,7 @@ def _restored(
         "differences": {
             figure: {
                 f"{which} - {CLEAN}": _plain(_paired(of, which, groups))
-                for which in (POISONED, REMOVED)
+                for which in (POISONED, REMOVED, ASKED_AGAIN)
             }
             for figure, of in figures.items()
         },
@@ -306,16 +309,22 @@ def _goals(
         },
     ]  # fmt: skip
     for row in compared:
-        for figure in ("average_precision", "recall"):
-            measured = row["differences"][figure][f"{REMOVED} - {CLEAN}"]
-            goals.append({
-                "id": f"restored.{row['model']}.{figure}",
-                "statement": f"{row['model']}: removal restores {figure.replace('_', ' ')} to "
-                "within noise of clean labels",
-                "target": "the interval of removed - clean reaches 0",
-                "measured": measured, "met": measured["high"] >= 0,
-            })  # fmt: skip
+        goals += _restoring(row)
     return goals
+
+
+def _restoring(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Removal alone also costs the batch's good labels; asked again they are back."""
+    for which, after in ((REMOVED, "removal"), (ASKED_AGAIN, "removal and asking again")):
+        for figure in ("average_precision", "recall"):
+            measured = row["differences"][figure][f"{which} - {CLEAN}"]
+            yield {
+                "id": f"restored.{row['model']}.{which}.{figure}",
+                "statement": f"{row['model']}: {after} restores {figure.replace('_', ' ')} to "
+                "within noise of clean labels",
+                "target": f"the interval of {which} - clean reaches 0",
+                "measured": measured, "met": measured["high"] >= 0,
+            }  # fmt: skip
 
 
 def _write(

@@ -61,13 +61,26 @@ class Day:
     def labels(self, without: frozenset[str] = frozenset()) -> tuple[Integers, Booleans]:
         """Rows and labels that training would read: events on which the answers that are left
         agree; contested ones wait for an adjudicator, gold questions are no labels."""
+        votes, asked = self._votes(without)
+        agreed = (asked > 0) & ((votes == 0) | (votes == asked))
+        return self.rows[agreed], votes[agreed] > 0
+
+    def asked_again(
+        self, without: frozenset[str], material: Material, rng: np.random.Generator
+    ) -> tuple[Integers, Booleans]:
+        """As `labels`, after what removal left without an answer was put to honest reviewers."""
+        rows, labels = self.labels(without)
+        lost = self.rows[self._votes(without)[1] == 0]
+        errs = rng.random(len(lost)) < NOISE * np.where(material.hard[lost], HARDER, 1.0)
+        return np.append(rows, lost), np.append(labels, material.spam[lost] ^ errs)
+
+    def _votes(self, without: frozenset[str]) -> tuple[Integers, Integers]:
+        """How many call each event spam, and how many were asked: int64[n] each."""
         kept = self.answered.where(
             (self.answered.gold < 0) & ~np.isin(self.answered.batches, list(without))
         )
-        votes = np.bincount(kept.texts, kept.spam, minlength=len(self.rows))
-        asked = np.bincount(kept.texts, minlength=len(self.rows))
-        agreed = (asked > 0) & ((votes == 0) | (votes == asked))
-        return self.rows[agreed], votes[agreed] > 0
+        votes = np.bincount(kept.texts, kept.spam, minlength=len(self.rows)).astype(np.int64)
+        return votes, np.bincount(kept.texts, minlength=len(self.rows))
 
 
 def hardest(embeddings: NDArray[np.float32], spam: Booleans, rng: np.random.Generator) -> Booleans:

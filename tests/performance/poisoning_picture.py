@@ -11,7 +11,11 @@ from matplotlib.figure import Figure
 
 from data_contracts.files import write_atomically
 
-COLOURS = {"poisoned - clean": "#b3261e", "removed - clean": "#0b6e4f"}
+COLOURS = {
+    "poisoned - clean": "#b3261e",
+    "removed - clean": "#0b6e4f",
+    "asked again - clean": "#3b6ea8",
+}
 
 
 def draw(report: Mapping[str, Any], path: Path) -> Path:
@@ -31,14 +35,16 @@ def draw(report: Mapping[str, Any], path: Path) -> Path:
     names = []
     for row in restored:
         for name, gaps in row["differences"].items():
-            for offset, (pair, colour) in zip((-0.1, 0.1), COLOURS.items(), strict=True):
+            for offset, (pair, colour) in zip((-0.2, 0.0, 0.2), COLOURS.items(), strict=True):
                 _interval(lower, gaps[pair], len(names) + offset, colour)
             names.append(f"{row['model']}: {name.replace('_', ' ')}")
     lower.set_yticks(range(len(names)), names)
     lower.invert_yaxis()
     lower.axvline(0, color="#5f6368", linewidth=0.8)
     lower.set_title(
-        "difference to clean labels: poisoned (red), after removal (green)", loc="left", fontsize=9
+        "difference to clean labels: poisoned (red), removed (green), asked again (blue)",
+        loc="left",
+        fontsize=9,
     )
     for axis in (upper, lower):
         axis.grid(axis="x", color="#e8eaed")
