@@ -6,13 +6,21 @@ section, never the tree. Secrets are not configuration: see `data_contracts.secr
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from data_contracts.errors import ConfigurationError
 
@@ -57,15 +65,29 @@ class State(Section):
     url: str
 
 
+class SamplingArm(Section):
+    """An arm beside the audit: its part of what the audit leaves, and the least of the budget."""
+
+    share: Share
+    floor: Share
+
+
 class Labelling(Section):
     """The daily review budget, its division among arms, and the lease of a task.
 
-    `sampler` names the arm beside the audit, one of `pipelines.labelling.samplers.SAMPLERS`.
+    `arms` are samplers by name (`pipelines.labelling.samplers.SAMPLERS`); their shares sum to 1
+    and hold until the worth of each arm's labels is measured, over `worth_days`. What is new
+    today shows against the `reference_days` before it.
     """
 
     budget: Positive
-    audit_share: Share
-    sampler: str
+    audit_share: Annotated[float, Field(gt=0, le=1)]
+    arms: dict[str, SamplingArm]
+    reference_days: Positive
+    worth_days: Positive
+    flip_candidates: Annotated[int, Field(ge=0)]
+    engine: Literal["duckdb", "spark"]
+    spark_master: str | None = None
     seed: int
     lease_seconds: Seconds
     review_delay_seconds: Annotated[float, Field(ge=0)]
@@ -73,6 +95,21 @@ class Labelling(Section):
     gold_share: Annotated[float, Field(ge=0, lt=1)]
     exposure_cap: Annotated[int, Field(ge=0)]
     exposure_window_hours: Annotated[float, Field(gt=0)]
+
+    @field_validator("arms")
+    @classmethod
+    def _divide_the_budget(
+        cls, arms: dict[str, SamplingArm], info: ValidationInfo
+    ) -> dict[str, SamplingArm]:
+        if "audit" in arms:
+            raise ValueError("the audit is no arm among others; its part is labelling.audit_share")
+        total = sum(arm.share for arm in arms.values())
+        if not math.isclose(total, 1.0):
+            raise ValueError(f"the shares sum to {total:g}, not 1")
+        kept = info.data.get("audit_share", 0.0) + sum(arm.floor for arm in arms.values())
+        if kept > 1.0:
+            raise ValueError(f"labelling.audit_share and the floors sum to {kept:g}, more than 1")
+        return arms
 
 
 class Review(Section):

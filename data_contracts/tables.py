@@ -51,6 +51,16 @@ LABELS = pa.schema(
         pa.field("batch", pa.string(), nullable=False),
     ]
 )
+FEATURES = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("language", pa.string()),
+        pa.field(
+            "embedding", pa.list_(pa.float32()), nullable=False
+        ),  # frozen encoder, unit length
+        pa.field("encoder", pa.string(), nullable=False),  # sha256 of its file
+    ]
+)
 QUARANTINE = pa.schema(
     [
         pa.field("source", pa.string(), nullable=False),
@@ -61,7 +71,14 @@ QUARANTINE = pa.schema(
         pa.field("sha256", pa.string(), nullable=False),
     ]
 )
-TABLES = {"events": EVENTS, "verdicts": VERDICTS, "labels": LABELS, "quarantine": QUARANTINE}
+TABLES = {
+    "events": EVENTS,
+    "verdicts": VERDICTS,
+    "labels": LABELS,
+    "features": FEATURES,
+    "quarantine": QUARANTINE,
+}
+DERIVED = frozenset({"features"})  # made again from the others at any time: not versioned
 
 
 def partition(lake: Path, table: str, day: str) -> Path:

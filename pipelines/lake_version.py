@@ -21,11 +21,12 @@ import yaml
 from data_contracts.config import Settings
 from data_contracts.errors import NothingToDo, WeirError
 from data_contracts.files import write_atomically
-from data_contracts.tables import TABLES
+from data_contracts.tables import DERIVED, TABLES
 from pipelines import lake
 from pipelines.downloads import file_sha256
 
 REMOTE = "local"
+VERSIONED = [table for table in TABLES if table not in DERIVED]
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:  # noqa: ARG001 - every verb has this form
@@ -38,8 +39,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:  #
 
 
 def version_lake(lake_folder: Path, remote: Path, cache: Path) -> dict[str, str]:
-    """Version every table that has days; table and md5. Raises NothingToDo for an empty lake."""
-    tables = [table for table in TABLES if lake.days(lake_folder, table)]
+    """Version every table that has days, but for DERIVED; table and md5.
+
+    Raises NothingToDo for an empty lake.
+    """
+    tables = [table for table in VERSIONED if lake.days(lake_folder, table)]
     if not tables:
         raise NothingToDo(f"the lake {lake_folder} is empty; run `python -m pipelines ingest`")
     fingerprint = {table: _fingerprint(lake_folder, table) for table in tables}
@@ -54,7 +58,7 @@ def version_lake(lake_folder: Path, remote: Path, cache: Path) -> dict[str, str]
 def dataset_hashes(lake_folder: Path) -> dict[str, str]:
     """Table and md5 of the last version; empty before the first. Reads files, not DVC."""
     found = {}
-    for table in TABLES:
+    for table in VERSIONED:
         path = lake_folder / f"{table}.dvc"
         if path.is_file():
             found[table] = str(yaml.safe_load(path.read_text(encoding="utf-8"))["outs"][0]["md5"])

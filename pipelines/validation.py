@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from data_contracts.config import PROJECT, Settings
 from data_contracts.errors import BadInput, ConfigurationError
 from data_contracts.files import write_atomically
+from data_contracts.tables import DERIVED
 from pipelines import lake
 from pipelines.days import days_to_do
 from pipelines.downloads import file_sha256
@@ -237,4 +238,5 @@ def _report_is_current(folder: Path, lake_folder: Path, day: str) -> bool:
 
 def _inputs(lake_folder: Path, day: str) -> dict[str, str]:
     paths = sorted(lake_folder.glob(f"*/day={day}/{lake.PART}"))
-    return {path.parent.parent.name: file_sha256(path) for path in paths}
+    found = {path.parent.parent.name: path for path in paths}
+    return {name: file_sha256(path) for name, path in found.items() if name not in DERIVED}

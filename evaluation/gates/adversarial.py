@@ -85,5 +85,6 @@ def _changed(before: Sequence[Event], after: Sequence[Event]) -> Booleans:
 
 def _attack(name: str, rate: float) -> Perturbation:
     if name not in PERTURBATIONS:
-        raise ValueError(f"attack {name!r} is none of {', '.join(PERTURBATIONS)}; mend the gate policy")
+        known = ", ".join(PERTURBATIONS)
+        raise ValueError(f"attack {name!r} is none of {known}; mend the gate policy")
     return PERTURBATIONS[name](rate)

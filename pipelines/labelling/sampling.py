@@ -1,48 +1,80 @@
 """The daily step that chooses what people should look at, and puts it into the label queue.
 
-The pool is every event of the day, whatever the filter did with it. Scores come from the day's
-verdicts, else from a `Scorer`; where no model answers, the whole budget goes to the audit arm.
-The same day, seed, events and scores choose the same tasks.
+Each arm's part of the budget follows from what its labels were worth so far; the audit's is
+fixed, and grows by the parts of arms that have nothing to judge. The same day, seed, events and
+scores choose the same tasks; a day is sampled once.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from data_contracts.config import Labelling, Settings
-from data_contracts.errors import BadInput, ConfigurationError, ServiceUnavailable
-from data_contracts.protocols import Scorer
+from data_contracts.errors import ConfigurationError
 from pipelines import lake
 from pipelines.days import days_to_do
-from pipelines.labelling.queue import LabelQueue, NewTask, open_label_queue
-from pipelines.labelling.samplers import Pool, Portfolio, Selection, sampler_named
+from pipelines.labelling.allocation import AUDIT, Allocation, Worth, allocate, measure_worth
+from pipelines.labelling.double_labelling import answers_wanted
+from pipelines.labelling.event_features import FrozenEncoder
+from pipelines.labelling.gold_questions import gold_tasks
+from pipelines.labelling.pool import DayPool, PoolMaker
+from pipelines.labelling.queue import KnownAnswer, NewTask, open_label_queue
+from pipelines.labelling.samplers import Pool, Portfolio, Sampler, Selection, sampler_named
+from pipelines.labelling.samplers.temporal import (
+    HALF_LIFE_HOURS,
+    half_life_hours,
+    population_stability_index,
+    time_sensitive,
+)
 from pipelines.scoring import GatewayScorer
 
-DECISION = ["event_id", "score", "action", "model_version"]
-UNKNOWN_THRESHOLD = 0.5
+THREADS = 1  # how BLAS divides its sums shows in the last bits, and so might in a share
+FEWEST_SCORES = 100  # on each side, before a distance between two days of scores says anything
 
 
 @dataclass(frozen=True)
 class DaySample:
-    """What was chosen of one day, from how many events, and why it was divided so."""
+    """What was chosen of one day, and all that led to it.
 
+    `drift` is the population stability index of the day's scores, None with too few to tell.
+    """
+
+    day: str
     selection: Selection
-    pool: Pool
-    reason: str
+    made: DayPool
+    allocation: Allocation
+    worth: Mapping[str, Worth]
+    drift: float | None
+    half_life_hours: float
+    wanted: int
+
+    @property
+    def reason(self) -> str:
+        """In one line: how the budget was divided, and what was missing."""
+        counts = Counter(draw.arm for draw in self.selection.draws)
+        parts = [", ".join(f"{arm} {n}" for arm, n in counts.items())]
+        size = len(self.selection.draws)
+        if size < self.wanted:
+            parts.append(f"the day has only {size} events for a budget of {self.wanted}")
+        idle = [arm for arm, share in self.allocation.shares.items() if not share]
+        if idle:
+            parts.append(f"the audit has the part of {', '.join(idle)}, which can judge no event")
+        return "; ".join([*parts, *self.made.gaps])
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """`python -m pipelines sample`: every pending day, or one; a day is sampled once."""
+    from pipelines.labelling import sample_report
+
     labelling = settings.labelling
     if arguments.budget is not None:
         labelling = labelling.model_copy(update={"budget": _checked(arguments.budget)})
@@ -55,139 +87,135 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         where=f"{settings.lake}/events",
     )
     sampled: Counter[str] = Counter()
-    size, reasons = 0, []
+    size, shares, reasons = 0, {}, []
+    encoder = FrozenEncoder(settings.data, settings.cache)
     with GatewayScorer(settings.serving) as scorer:
+        maker = PoolMaker(settings.lake, settings.cache / "sampling", labelling, scorer, encoder)
         for day in days:
             if day not in sampled_days:
-                sample = sample_day(settings.lake, day, labelling, scorer)
-                enqueue(queue, day, sample, datetime.now(UTC))
+                sample = sample_day(maker, day)
+                tasks = new_tasks(sample, labelling, queue.known_answers(day))
+                queue.enqueue(tasks, datetime.now(UTC))
+                sample_report.write(sample, tasks, queue, settings.reports)
+                shares[day] = {arm: round(s, 4) for arm, s in sample.allocation.shares.items()}
                 reasons.append(f"{day}: {sample.reason}")
             else:
                 reasons.append(f"{day}: sampled before")
             sampled.update(queue.sampled(day))
-            size += lake.read(settings.lake, "events", [day]).num_rows
-    return {"days": days, "sampled": dict(sampled), "pool": size, "reason": "; ".join(reasons)}
+            size += lake.read(settings.lake, "events", [day], ["event_id"]).num_rows
+    return {
+        "days": days,
+        "sampled": dict(sampled),
+        "pool": size,
+        "shares": shares,
+        "reason": " | ".join(reasons),
+        "report": str(sample_report.page_of(settings.reports, days[-1])),
+    }
 
 
-def sample_day(folder: Path, day: str, labelling: Labelling, scorer: Scorer) -> DaySample:
-    """Choose `labelling.budget` events of a day of the lake `folder`, or all where it has fewer.
+def sample_day(maker: PoolMaker, day: str) -> DaySample:
+    """Choose `labelling.budget` events of a day, or all where it has fewer; nothing is enqueued.
 
-    Raises ConfigurationError for a sampler that does not exist or an audit share of 0.
+    Raises ConfigurationError for an arm that is no sampler.
     """
-    try:
-        chooser = {labelling.sampler: sampler_named(labelling.sampler)}
-        share = labelling.audit_share
-        portfolio = Portfolio(chooser, {"audit": share, labelling.sampler: 1.0 - share})
-    except ValueError as error:
-        raise ConfigurationError(f"labelling.sampler or labelling.audit_share: {error}") from None
-    events = lake.read(folder, "events", [day])
-    stored = current_decisions(lake.read(folder, "verdicts", [day]))
-    decisions, gap = _completed(stored, events, scorer)
-    pool = _pool(events, decisions)
-    budget = min(labelling.budget, len(pool))
-    selection = portfolio.select(pool, budget, day_rng(day, labelling.seed))
-    return DaySample(selection, pool, _reason(portfolio, pool, labelling.budget, gap))
+    labelling = maker.labelling
+    arms = named_arms(labelling)
+    made = maker.make(day)
+    with threadpool_limits(THREADS):
+        worth = measure_worth(made.history.by_arm, day_rng(day, labelling.seed, "worth"))
+    drift = _drift(made)
+    half_life = HALF_LIFE_HOURS if drift is None else half_life_hours(drift)
+    if "time_sensitive" in arms:
+        arms["time_sensitive"] = time_sensitive(half_life)
+    divided = allocate(*prior_and_floors(labelling), worth)
+    allocation = without_idle(divided, arms, made.pool)
+    portfolio = Portfolio(arms, allocation.shares)
+    budget = min(labelling.budget, len(made.pool))
+    selection = portfolio.select(made.pool, budget, day_rng(day, labelling.seed, "choice"))
+    return DaySample(day, selection, made, allocation, worth, drift, half_life, labelling.budget)
 
 
-def enqueue(queue: LabelQueue, day: str, sample: DaySample, now: datetime) -> int:
-    """Make a task of every draw, with the score that it was drawn by; how many were new."""
-    scored = sample.pool.table.select(["event_id", "score", "model_version"]).to_pylist()
-    by_event = {row["event_id"]: row for row in scored}
-    tasks = [
-        NewTask(
-            draw=draw,
-            day=day,
-            score=by_event[draw.event_id]["score"],
-            model_version=by_event[draw.event_id]["model_version"],
+def new_tasks(
+    sample: DaySample, labelling: Labelling, known: Sequence[KnownAnswer]
+) -> list[NewTask]:
+    """A task of every draw with what the filter thought of it, and gold questions among them.
+
+    No task is marked sensitive: nothing in an event or a verdict says that it is, yet.
+    """
+    ids = list(sample.selection.event_ids)
+    decided = {
+        row["event_id"]: row
+        for row in sample.made.decided.select(
+            ["event_id", "score", "model_version", "reasons"]
+        ).to_pylist()
+        if row["event_id"] in set(ids)
+    }
+    unknown = {"score": None, "model_version": None, "reasons": ()}
+    tasks = []
+    for draw in sample.selection.draws:
+        row = decided.get(draw.event_id, unknown)
+        tasks.append(
+            NewTask(
+                draw=draw,
+                day=sample.day,
+                score=row["score"],
+                model_version=row["model_version"],
+                reasons=tuple(row["reasons"]),
+                answers_wanted=answers_wanted(
+                    labelling.seed, draw.event_id, labelling.double_label_share
+                ),
+            )
         )
-        for draw in sample.selection.draws
-    ]
-    return queue.enqueue(tasks, now)
+    rng = day_rng(sample.day, labelling.seed, "gold")
+    return gold_tasks(tasks, known, labelling.gold_share, rng)
 
 
-def day_rng(day: str, seed: int) -> np.random.Generator:
-    """The day's own stream of chance: independent between days, the same when run again."""
-    return np.random.default_rng([seed, int(day.replace("-", ""))])
+def named_arms(labelling: Labelling) -> dict[str, Sampler]:
+    """The samplers of `labelling.arms`; ConfigurationError that names the key of one unknown."""
+    arms = {}
+    for name in labelling.arms:
+        try:
+            arms[name] = sampler_named(name)
+        except ValueError as error:
+            raise ConfigurationError(f"labelling.arms.{name}: {error}") from None
+    return arms
 
 
-def current_decisions(verdicts: pa.Table) -> pa.Table:
-    """One row an event: its highest revision, then its latest; mirrored rows never count.
+def prior_and_floors(labelling: Labelling) -> tuple[dict[str, float], dict[str, float]]:
+    """Shares of the whole budget by arm, the audit's among them; and the other arms' floors."""
+    rest = 1.0 - labelling.audit_share
+    prior = {name: rest * arm.share for name, arm in labelling.arms.items()}
+    floors = {name: arm.floor for name, arm in labelling.arms.items()}
+    return {AUDIT: labelling.audit_share, **prior}, floors
 
-    `verdicts` has the columns of `data_contracts.tables.VERDICTS`; the result those of DECISION.
+
+def without_idle(allocation: Allocation, arms: Mapping[str, Sampler], pool: Pool) -> Allocation:
+    """The part of an arm that can judge no event goes to the audit, with the reason.
+
+    Before there is a model nothing is more useful than to know what the traffic is like. What
+    is idle follows from the pool alone, so the audit's draw stays uniform.
     """
-    live = verdicts.filter(
-        pc.and_(pc.invert(verdicts["mirrored"]), pc.not_equal(verdicts["arm"], "shadow"))
-    )
-    ordered = live.sort_by(
-        [
-            ("event_id", "ascending"),
-            ("revision", "descending"),
-            ("decided_at", "descending"),
-            ("model_version", "descending"),
-            ("arm", "descending"),
-        ]
-    )
-    firsts = ordered.group_by("event_id", use_threads=False).aggregate(
-        [(name, "first") for name in DECISION[1:]]
-    )
-    return firsts.rename_columns(
-        {f"{name}_first": name for name in DECISION[1:]} | {"event_id": "event_id"}
-    ).select(DECISION)
+    idle = [name for name, sampler in arms.items() if not len(sampler.eligible(pool))]
+    shares = dict(allocation.shares) | dict.fromkeys(idle, 0.0)
+    shares[AUDIT] += sum(allocation.shares[name] for name in idle)
+    because = "no event has what this arm ranks by (a score, an embedding): its part is audited"
+    return Allocation(shares, dict(allocation.reasons) | dict.fromkeys(idle, because))
 
 
-def operating_threshold(scores: NDArray[np.float64], acted: NDArray[np.bool_]) -> float:
-    """The score from which the filter acts, read off its own decisions: float64[n], bool[n].
-
-    It is the score that parts acted-on from allowed events with the fewest exceptions;
-    UNKNOWN_THRESHOLD where the filter acted on nothing.
-
-    >>> operating_threshold(np.array([0.1, 0.4, 0.8, 0.9]), np.array([False, False, True, True]))
-    0.8
-    """
-    if not acted.any():
-        return UNKNOWN_THRESHOLD
-    order = np.argsort(scores, kind="stable")
-    ranked, positive = scores[order], acted[order]
-    first = np.searchsorted(ranked, ranked, side="left")  # from here on, `score >= ranked[i]`
-    acted_below = np.concatenate([[0], np.cumsum(positive)])[first]
-    allowed_above = np.concatenate([np.cumsum(~positive[::-1])[::-1], [0]])[first]
-    return float(ranked[int(np.argmin(acted_below + allowed_above))])
+def day_rng(day: str, seed: int, purpose: str) -> np.random.Generator:
+    """The day's own stream of chance for a purpose: the same when run again."""
+    return np.random.default_rng([seed, int(day.replace("-", "")), *purpose.encode()])
 
 
-def _completed(stored: pa.Table, events: pa.Table, scorer: Scorer) -> tuple[pa.Table, str | None]:
-    """Decisions for all events: stored, then fresh; and why some are missing, if some are."""
-    unscored = events.filter(pc.invert(pc.is_in(events["event_id"], stored["event_id"])))
-    if not unscored.num_rows:
-        return stored, None
-    try:
-        fresh = scorer.score([lake.event_of(row) for row in unscored.to_pylist()])
-    except (ServiceUnavailable, BadInput) as error:  # a day is never left without its audit
-        because = "was refused" if isinstance(error, BadInput) else "found no champion"
-        return stored, f"{unscored.num_rows} events have no score: scoring {because} ({error})"
-    rows = [{name: getattr(verdict, name) for name in DECISION} for verdict in fresh]
-    return pa.concat_tables([stored, pa.Table.from_pylist(rows, schema=stored.schema)]), None
-
-
-def _pool(events: pa.Table, decisions: pa.Table) -> Pool:
-    scores = decisions["score"].to_numpy()
-    acted = pc.not_equal(decisions["action"], "allow").to_numpy()
-    rows = events.select(["event_id"]).join(decisions, "event_id", join_type="left outer")
-    return Pool.of(rows, operating_threshold(scores, acted))
-
-
-def _reason(portfolio: Portfolio, pool: Pool, wanted: int, gap: str | None) -> str:
-    budget = min(wanted, len(pool))
-    audited = portfolio.sizes(pool, budget)["audit"]
-    short = f"the day has only {len(pool)} events for a budget of {wanted}"
-    said = [short] if len(pool) < wanted else []
-    said += [gap] if gap is not None else []
-    if audited == budget:
-        return ", ".join(["all to audit", *said])
-    return ", ".join([f"{audited} to audit, the rest near threshold {pool.threshold:g}", *said])
+def _drift(made: DayPool) -> float | None:
+    now = made.decided["score"].to_numpy()
+    if min(len(now), len(made.before)) < FEWEST_SCORES:
+        return None
+    return population_stability_index(now, made.before)
 
 
 def _is_empty(folder: Path, day: str) -> bool:
-    return int(lake.read(folder, "events", [day]).num_rows) == 0
+    return int(lake.read(folder, "events", [day], ["event_id"]).num_rows) == 0
 
 
 def _checked(budget: int) -> int:

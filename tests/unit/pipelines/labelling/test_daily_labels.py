@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
+import zlib
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,14 +17,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_contracts.config import Settings, load_settings
+from data_contracts.config import Labelling, SamplingArm, Settings, load_settings
 from data_contracts.errors import BadInput, ConfigurationError, NothingToDo, ServiceUnavailable
 from data_contracts.events import Event
+from data_contracts.protocols import Scorer
 from data_contracts.verdicts import Verdict
 from pipelines import lake
 from pipelines.labelling import collect, oracle, sampling
+from pipelines.labelling.day_decisions import current_decisions, operating_threshold
+from pipelines.labelling.event_features import EventEncoder, FrozenEncoder
+from pipelines.labelling.pool import PoolMaker
 from pipelines.labelling.queue import open_label_queue
-from pipelines.labelling.sampling import current_decisions, operating_threshold, sample_day
+from pipelines.labelling.samplers import Selection
+from pipelines.labelling.sampling import new_tasks, sample_day
 
 MONDAY, TUESDAY = "2026-01-05", "2026-01-06"
 NOON = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -52,18 +61,50 @@ class FixedScorer:
         return [fresh_verdict(event.event_id) for event in events]
 
 
+class WordEncoder:
+    """A direction for each text, far from all others; counts what it was asked."""
+
+    version = "words-1"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
+        self.asked += len(texts)
+        return [self._vector(text) for text in texts]
+
+    def _vector(self, text: str) -> np.ndarray:
+        vector = np.random.default_rng(zlib.crc32(text.encode())).normal(size=32)
+        return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def maker(
+    settings: Settings,
+    scorer: Scorer,
+    encoder: EventEncoder | None = None,
+    labelling: Labelling | None = None,
+) -> PoolMaker:
+    scratch = settings.cache / "sampling"
+    encoder = encoder or FrozenEncoder(settings.data, settings.cache)
+    return PoolMaker(settings.lake, scratch, labelling or settings.labelling, scorer, encoder)
+
+
 def fresh_verdict(event_id: str) -> Verdict:
-    score = int(event_id[-3:]) / 100
+    score = 0.9 if event_id.startswith("disguised-") else int(event_id[-3:]) / 100
     action = "block" if score >= 0.3 else "allow"
     return Verdict(event_id, score, action, (), (), model_version="9", threshold_version="t")
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A budget of ten; no gateway answers and no encoder can be had."""
+    monkeypatch.setenv("WEIR_ASSET_CACHE", str(tmp_path / "no-assets"))
     return load_settings(
         {
             "WEIR_HOME": str(tmp_path),
             "WEIR__LABELLING__BUDGET": "10",
+            "WEIR__LABELLING__DOUBLE_LABEL_SHARE": "0",
+            "WEIR__DATA__DOWNLOAD": "false",
             "WEIR__SERVING__GATEWAY_PORT": "1",  # where nothing listens
         }
     )
@@ -77,7 +118,7 @@ def write_events(settings: Settings, day: str, n: int = EVENTS_A_DAY) -> None:
     records = [
         {
             "event_id": event_id,
-            "text": "hello",
+            "text": f"hello from a friend who would gladly meet you again: {event_id}",
             "occurred_at": NOON,
             "account_hash": None,
             "language": "en",
@@ -139,28 +180,50 @@ def test_without_a_champion_the_whole_budget_goes_to_audit_and_the_result_says_s
     assert result["days"] == [MONDAY]
     assert result["sampled"] == {"audit": 10}
     assert result["pool"] == EVENTS_A_DAY
-    assert "all to audit, 40 events have no score: scoring found no champion" in result["reason"]
+    assert "audit 10; the audit has the part of cluster_margin" in result["reason"]
+    assert "40 events have no score: scoring found no champion" in result["reason"]
+    assert "events have no embedding (model asset multilingual-512" in result["reason"]
 
 
 def test_a_refusal_to_score_is_named_and_leaves_the_audit_standing(settings: Settings) -> None:
     write_events(settings, MONDAY)
-    chosen = sample_day(settings.lake, MONDAY, settings.labelling, RefusingGateway())
+    chosen = sample_day(maker(settings, RefusingGateway()), MONDAY)
     assert chosen.selection.counts() == {"audit": 10}
     assert "scoring was refused (instances[7] is too long)" in chosen.reason
 
 
+def test_with_embeddings_a_day_without_a_champion_has_its_diversity_arm(
+    settings: Settings,
+) -> None:
+    write_events(settings, MONDAY)
+    labelling = settings.labelling.model_copy(update={"budget": 30})
+    made = maker(settings, SilentGateway(), WordEncoder(), labelling)
+    chosen = sample_day(made, MONDAY)
+    counts = chosen.selection.counts()
+    assert counts["audit"] == 25  # .3, and .74 of the rest: two arms cannot judge
+    assert counts["diversity/representatives"] >= 2
+    assert "the audit has the part of cluster_margin, adversarial" in chosen.reason
+    assert "no event has what this arm ranks by" in chosen.allocation.reasons["adversarial"]
+
+
 def test_scores_of_the_lake_divide_the_budget_and_stay_with_the_tasks(settings: Settings) -> None:
     write_events(settings, MONDAY)
-    rows = [verdict_row(event_id, i / 40) for i, event_id in enumerate(ids(MONDAY))]
+    rows = [
+        verdict_row(event_id, i / 40, reasons=["link"]) for i, event_id in enumerate(ids(MONDAY))
+    ]
     write_verdicts(settings, MONDAY, rows)
-    result = sample(settings)
-    assert result["sampled"] == {"audit": 3, "margin": 7}
-    assert result["reason"] == f"{MONDAY}: 3 to audit, the rest near threshold 0.8"
-    queue = open_label_queue(settings.state_url, 60)
-    tasks = queue.lease("ana", 10, NOON)
+    labelling = settings.labelling.model_copy(update={"budget": 20, "double_label_share": 1.0})
+    chosen = sample_day(maker(settings, FixedScorer(), WordEncoder(), labelling), MONDAY)
+    arms = Counter(draw.arm for draw in chosen.selection.draws)
+    assert arms == {
+        "audit": 6, "cluster_margin": 8, "diversity": 2, "adversarial": 2, "time_sensitive": 2,
+    }  # fmt: skip
+    tasks = new_tasks(chosen, labelling, [])
     assert {task.model_version for task in tasks} == {"3"}
-    near = [task.score for task in tasks if task.strategy == "margin"]
-    assert all(score is not None and abs(score - 0.8) <= 0.15 for score in near)
+    assert {task.reasons for task in tasks} == {("link",)}
+    assert {task.answers_wanted for task in tasks} == {2}
+    scores = dict(zip(ids(MONDAY), [i / 40 for i in range(40)], strict=True))
+    assert all(task.score == scores[task.draw.event_id] for task in tasks)
 
 
 def test_only_events_without_a_stored_verdict_are_scored_afresh(settings: Settings) -> None:
@@ -168,27 +231,90 @@ def test_only_events_without_a_stored_verdict_are_scored_afresh(settings: Settin
     stored = ids(MONDAY)[:25]
     write_verdicts(settings, MONDAY, [verdict_row(event_id, 0.1) for event_id in stored])
     scorer = FixedScorer()
-    chosen = sample_day(settings.lake, MONDAY, settings.labelling, scorer)
+    labelling = settings.labelling.model_copy(update={"flip_candidates": 0})
+    chosen = sample_day(maker(settings, scorer, labelling=labelling), MONDAY)
     assert scorer.asked == ids(MONDAY)[25:]
-    assert chosen.pool.scores[[0, 39]].tolist() == [0.1, 0.39]
-    assert chosen.pool.threshold == 0.3
-    assert chosen.selection.counts() == {"audit": 3, "margin": 7}
+    assert chosen.made.pool.scores[[0, 39]].tolist() == [0.1, 0.39]
+    assert chosen.made.pool.threshold == 0.3
 
 
-def test_the_same_day_and_seed_choose_the_same_and_another_day_or_seed_otherwise(
+def test_a_rerun_embeds_nothing_again_and_another_encoder_everything(settings: Settings) -> None:
+    write_events(settings, MONDAY)
+    first, again, other = WordEncoder(), WordEncoder(), WordEncoder()
+    other.version = "words-2"  # type: ignore[misc]
+    for encoder in (first, again, other):
+        sample_day(maker(settings, SilentGateway(), encoder), MONDAY)
+    assert (first.asked, again.asked, other.asked) == (40, 0, 40)
+    assert set(lake.read(settings.lake, "features", [MONDAY])["encoder"].to_pylist()) == {"words-2"}
+
+
+def test_the_same_day_and_seed_choose_the_same_and_another_seed_otherwise(
     settings: Settings,
 ) -> None:
     for day in (MONDAY, TUESDAY):
         write_events(settings, day)
     labelling = settings.labelling
     other_seed = labelling.model_copy(update={"seed": labelling.seed + 1})
-    first = sample_day(settings.lake, MONDAY, labelling, SilentGateway()).selection
-    again = sample_day(settings.lake, MONDAY, labelling, SilentGateway()).selection
-    reseeded = sample_day(settings.lake, MONDAY, other_seed, SilentGateway()).selection
-    tuesday = sample_day(settings.lake, TUESDAY, labelling, SilentGateway()).selection
-    assert first == again
-    assert first != reseeded
-    assert [one[-3:] for one in first.event_ids] != [one[-3:] for one in tuesday.event_ids]
+
+    def chosen(day: str, labelling: Labelling = labelling) -> Selection:
+        return sample_day(maker(settings, FixedScorer(), WordEncoder(), labelling), day).selection
+
+    first = chosen(MONDAY)
+    assert first == chosen(MONDAY)
+    assert first != chosen(MONDAY, other_seed)
+    assert [one[-3:] for one in first.event_ids] != [one[-3:] for one in chosen(TUESDAY).event_ids]
+
+
+def test_labels_of_earlier_days_divide_the_budget_and_what_they_cover_waits(
+    settings: Settings,
+) -> None:
+    write_events(settings, MONDAY, 200)
+    encoder = WordEncoder()
+    labelling = settings.labelling.model_copy(update={"budget": 100})
+    sample_day(maker(settings, FixedScorer(), encoder, labelling), MONDAY)  # leaves features
+    arms = ["audit", "cluster_margin", "diversity"]
+    records = [
+        {
+            "event_id": event_id,
+            "label": "spam" if i % 3 == 0 else "ham",
+            "source": "reviewer",
+            "reviewer": "ana",
+            "strategy": arms[i % 2] if i < 100 else arms[2] + "/representatives",
+            "inclusion_probability": 0.5 if i < 100 and i % 2 == 0 else None,
+            "observed_at": NOON,
+            "batch": "b",
+        }
+        for i, event_id in enumerate(ids(MONDAY, 120))
+    ]
+    lake.write(settings.lake, "labels", MONDAY, lake.rows("labels", records))
+    write_verdicts(settings, MONDAY, [verdict_row(one, 0.1) for one in ids(MONDAY, 200)])
+    write_events(settings, TUESDAY)
+    chosen = sample_day(maker(settings, FixedScorer(), encoder, labelling), TUESDAY)
+    assert len(chosen.made.history) == 120
+    assert len(chosen.made.pool.covered) == 120
+    assert chosen.made.history.evaded.sum() == 40  # every spam label: the filter allowed them all
+    assert np.isfinite(chosen.made.pool.column("evasion_similarity")).all()
+    assert set(chosen.worth) == {"cluster_margin", "diversity"}
+    assert math.isclose(sum(chosen.allocation.shares.values()), 1.0)
+    assert min(chosen.allocation.shares.values()) > 0.0
+
+
+def test_verdicts_that_a_disguise_turns_are_offered_to_reviewers(settings: Settings) -> None:
+    write_events(settings, MONDAY)
+
+    class Gullible(FixedScorer):
+        """Allows every disguise."""
+
+        def score(self, events: Sequence[Event]) -> Sequence[Verdict]:
+            plain = [one for one in events if not one.event_id.startswith("disguised-")]
+            if plain:
+                return super().score(events)
+            return [replace(fresh_verdict("x-000"), event_id=one.event_id) for one in events]
+
+    chosen = sample_day(maker(settings, Gullible(), WordEncoder()), MONDAY)
+    flips = chosen.made.pool.column("flip_share")
+    assert np.flatnonzero(np.isfinite(flips)).tolist() == list(range(30, 40))  # acted on: .3 up
+    assert set(flips[30:]) == {1.0}
 
 
 def test_a_day_with_fewer_events_than_the_budget_is_taken_whole(settings: Settings) -> None:
@@ -218,15 +344,17 @@ def test_sampling_a_day_again_changes_nothing_even_with_another_budget(settings:
     again = sample(settings, MONDAY, budget=30)
     assert again["sampled"] == first["sampled"] == {"audit": 10}
     assert again["reason"] == f"{MONDAY}: sampled before"
+    assert again["shares"] == {}
 
 
 def test_wrong_settings_are_refused_by_name(settings: Settings) -> None:
     write_events(settings, MONDAY)
     with pytest.raises(ConfigurationError, match="--budget 0"):
         sample(settings, budget=0)
-    unknown = settings.labelling.model_copy(update={"sampler": "magic"})
-    with pytest.raises(ConfigurationError, match=r"labelling.sampler.*'magic' is none of"):
-        sample_day(settings.lake, MONDAY, unknown, SilentGateway())
+    arms = {"magic": SamplingArm(share=1.0, floor=0.1)}
+    unknown = settings.labelling.model_copy(update={"arms": arms})
+    with pytest.raises(ConfigurationError, match=r"labelling.arms.magic: .*'magic' is none of"):
+        sample_day(maker(settings, SilentGateway(), labelling=unknown), MONDAY)
     with pytest.raises(BadInput, match="nothing in"):
         sample(settings, TUESDAY)
 
