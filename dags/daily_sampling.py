@@ -1,8 +1,9 @@
 """**What people should look at**, and the labels they gave.
 
-sample → review → collect_labels, whenever `weir_lake_events` is renewed. `review` is the demo's
-oracle; it is skipped where people do the reviewing, and their finished labels are collected all
-the same. New labels renew `weir_labels`, which starts the retraining.
+sample → review → check_labels → collect_labels, whenever `weir_lake_events` is renewed. `review` is
+the demo's oracle; it is skipped where people do the reviewing, and what they answered is checked
+and collected all the same: batches of answers that disagree beyond chance go into quarantine and
+never reach the lake. New labels renew `weir_labels`, which starts the retraining.
 """
 
 from airflow.sdk import DAG, TriggerRule
@@ -19,5 +20,6 @@ with DAG(
 ):
     # a day that was sampled before is skipped by `sample`, and may still have labels to collect
     review = PlatformStep(step="review", trigger_rule=TriggerRule.NONE_FAILED)
+    check_labels = PlatformStep(step="check_labels", trigger_rule=TriggerRule.NONE_FAILED)
     collect_labels = PlatformStep(step="collect_labels", trigger_rule=TriggerRule.NONE_FAILED)
-    PlatformStep(step="sample") >> review >> collect_labels
+    PlatformStep(step="sample") >> review >> check_labels >> collect_labels

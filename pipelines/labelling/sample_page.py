@@ -14,7 +14,8 @@ STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:66rem;margin:0 auto;padding:1rem}
 h1{font-size:1.35rem;margin:.2rem 0}h2{font-size:1.05rem;margin:1.7rem 0 .4rem}
 p.about{margin:0;opacity:.75}small,.about{font-size:.87rem}
-ul.gaps{border-left:4px solid #b26a00;background:var(--soft);padding:.6rem 1rem .6rem 2rem}
+ul.gaps{border-left:4px solid #b26a00;background:var(--soft);padding:.6rem 1rem .6rem 2rem;
+overflow-wrap:anywhere}
 dl{display:flex;flex-wrap:wrap;gap:.6rem 2.2rem;margin:.8rem 0}dt{opacity:.75;font-size:.85rem}
 dd{margin:0;font-size:1.5rem;font-variant-numeric:tabular-nums}dd small{opacity:.75}
 div.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
@@ -22,19 +23,20 @@ th,td{text-align:right;padding:.35rem .9rem .35rem 0;border-bottom:1px solid var
 th,td{white-space:nowrap;vertical-align:top}
 th:first-child,td:first-child,th.why,td.why{text-align:left}
 td.why{white-space:normal;min-width:17rem;font-size:.87rem}
+td:first-child{white-space:normal;min-width:6.5rem}
 td i{display:block;height:.35rem;background:var(--bar);border-radius:2px;margin-top:.25rem}
 div.pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));
 gap:1rem;margin-top:1.4rem}
-figure{margin:0;background:#fff;border:1px solid var(--line);border-radius:8px;padding:.6rem}
-figure svg{width:100%;height:auto;display:block}
+figure{margin:0;background:#fff;border:1px solid var(--line);border-radius:8px;padding:.6rem;
+color:#3c4043}figure svg{width:100%;height:auto;display:block}
 """
 CAPTIONS = {
     "learning": "Logistic regression on frozen embeddings, judged on the audit only, never on a "
     "campaign it was taught. It is not the model that serves.",
     "worth": "Positive: the arm's labels lowered the loss on the audit.",
-    "scores": "",
-    "languages": "",
-    "campaigns": "Campaigns: events whose embeddings share a key.",
+    "scores": "Of the events at each score, the part that each arm chose.",
+    "languages": "The pool's languages beside those of each arm's events.",
+    "campaigns": "A campaign: events of one language whose embeddings share a key.",
 }
 
 
@@ -70,19 +72,23 @@ def _figures(report: Mapping[str, Any]) -> str:
     index = drift["population_stability_index"]
     curve = report["learning_curve"]
     last = curve["everything"][-1] if curve and curve["everything"] else None
+    taught = f"{last['average_precision']:.3f} <small>average precision</small>" if last else "–"
     figures = [
-        ("drift of scores", "–" if index is None else f"{index:.2f} <small>PSI</small>"),
+        (
+            "drift (population stability index)",
+            "–" if index is None else f"{index:.2f}",
+        ),
         ("half-life of recency", f"{drift['half_life_hours']:g} h"),
         ("near-duplicates that wait", "–" if alike is None else f"{alike['waiting']:,}"),
         ("repeats among tasks", "–" if alike is None else f"{alike['repeats']:,}"),
         ("labels so far", f"{last['labels']:,}" if last else "–"),
-        ("average precision", f"{last['average_precision']:.3f}" if last else "–"),
+        ("what they taught", taught),
     ]
     return "<dl>" + "".join(f"<div><dt>{n}<dd>{v}</div>" for n, v in figures) + "</dl>"
 
 
 def _arms(arms: Sequence[Mapping[str, Any]]) -> str:
-    heads = ("arm", "share", "events", "reviews so far", "spam found", "seconds")
+    heads = ("arm", "share", "events", "reviews so far", "spam a review", "seconds")
     head = "".join(f"<th>{name}" for name in heads) + "<th class=why>why"
     return f"<div class=scroll><table><tr>{head}{''.join(map(_arm, arms))}</table></div>"
 
@@ -92,7 +98,7 @@ def _arm(arm: Mapping[str, Any]) -> str:
     name = escape(arm["arm"].replace("_", " ")) + (
         f"<br><small>{escape(parts)}</small>" * bool(parts)
     )
-    bar = f"<i style='width:{max(arm['share'], 0.005) * 8:.2f}rem'></i>"
+    bar = f"<i style='width:{arm['share'] * 6:.2f}rem'></i>"
     spam, seconds = arm["spam_a_review"], arm["median_seconds"]
     cells = (
         name,
@@ -107,5 +113,4 @@ def _arm(arm: Mapping[str, Any]) -> str:
 
 
 def _caption(name: str) -> str:
-    said = CAPTIONS[name]
-    return f"<figcaption><small style='color:#3c4043'>{said}</small></figcaption>" if said else ""
+    return f"<figcaption><small>{CAPTIONS[name]}</small></figcaption>"

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 COLOURS = ("#8a8f98", "#0b6e4f", "#4a7fb5", "#b3261e", "#c58b2a", "#7a5195", "#2f4b7c")
 WIDTH = 5.4
+TICKS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -55,7 +56,8 @@ def _learning(report: Report) -> Figure | None:
             "o-", color=colour, label=shown, ms=4,
         )  # fmt: skip
     axis.set(xscale="log", xlabel="labels taught", ylabel="average precision on the audit")
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    most = max(point["labels"] for name in names for point in curve[name])
+    axis.set_xticks([n for n in TICKS if n <= most], [f"{n:,}" for n in TICKS if n <= most])
     axis.xaxis.set_minor_formatter(lambda *_: "")
     axis.grid(axis="y", color="#e8eaed")
     axis.legend(frameon=False, loc="lower right")
@@ -80,33 +82,37 @@ def _worth(report: Report) -> Figure | None:
     axis.axvline(0, color="#202124", lw=0.8)
     axis.set_yticks(range(len(arms)), [arm["arm"].replace("_", " ") for arm in arms])
     axis.invert_yaxis()
+    axis.locator_params(axis="x", nbins=5)
     axis.set_xlabel("bits of audit loss saved by a hundred labels (± 2 standard errors)")
     axis.set_title("What each arm's labels were worth", loc="left")
     return figure
 
 
 def _scores(report: Report) -> Figure | None:
+    """Of the events in each step of the score, the part that each arm chose."""
     found = report["scores"]
-    if not sum(found["pool"]):
+    pool = np.array(found["pool"])
+    if not pool.any():
         return None
     figure = Figure(figsize=(WIDTH, 3.1))
     axis = figure.subplots()
-    edges = np.linspace(0, 1, len(found["pool"]) + 1)
-    bottom = np.zeros(len(found["pool"]))
+    edges = np.linspace(0, 1, len(pool) + 1)
+    bottom = np.zeros(len(pool))
     colours = _colours(report)
     for arm, counts in found["arms"].items():
+        part = np.array(counts) / np.maximum(pool, 1)
         axis.bar(
-            edges[:-1], counts, np.diff(edges), bottom,
-            align="edge", color=colours[arm], label=arm.replace("_", " "),
+            edges[:-1], part, np.diff(edges), bottom, align="edge",
+            color=colours[arm], edgecolor="white", lw=0.5, label=arm.replace("_", " "),
         )  # fmt: skip
-        bottom += np.array(counts)
-    axis.stairs(found["pool"], edges, color="#202124", lw=1, label="whole pool")
-    threshold = report["pool"]["threshold"]
-    axis.axvline(threshold, color="#202124", ls=":", lw=1.2, label="threshold")
-    axis.set(xlabel="score", ylabel="events (log)", xlim=(0, 1), yscale="symlog")
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axis.legend(frameon=False, fontsize=8, ncols=2, loc="upper center")
-    axis.set_ylim(0, 12 * max(found["pool"]))
+        bottom += part
+    for left, count in zip(edges[:-1], pool, strict=True):
+        if count:
+            axis.text(left + edges[1] / 2, 1.02, f"{count:,}", fontsize=8, ha="center")
+    axis.axvline(report["pool"]["threshold"], color="#202124", ls=":", lw=1.4, label="threshold")
+    axis.set(xlabel="score (above the bars: events of the pool)", xlim=(0, 1), ylim=(0, 1.1))
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}" if value <= 1 else "")
+    axis.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.17))
     axis.set_title("Where the chosen events lie", loc="left")
     return figure
 
@@ -143,18 +149,18 @@ def _campaigns(report: Report) -> Figure | None:
     if not found:
         return None
     figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(found)))
-    axis = figure.subplots()
+    axis = figure.subplots(gridspec_kw={"left": 0.17, "right": 0.68})
     for row, one in enumerate(found):
         share = one["looked_at"] / one["campaigns"]
         axis.barh(row, 1, color="#e8eaed", height=0.6)
         axis.barh(row, share, color="#0b6e4f", height=0.6)
-        said = f"{one['looked_at']:,} of {one['campaigns']:,}, {one['events']:,} events"
-        axis.text(1.01, row, said, va="center", fontsize=8)
+        said = f"{one['looked_at']:,} of {one['campaigns']:,} ({one['events']:,} events)"
+        axis.text(1.03, row, said, va="center", fontsize=8)
     axis.set_yticks(range(len(found)), [one["size"] for one in found])
     axis.invert_yaxis()
     axis.set(xlim=(0, 1), ylabel="events alike")
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axis.set_title("Campaigns of which a reviewer sees at least one event", loc="left")
+    axis.set_title("Campaigns of which a reviewer sees an event", loc="left")
     return figure
 
 
@@ -168,9 +174,9 @@ def arm_names(report: Report) -> Sequence[str]:
 
 
 PICTURES: Mapping[str, Callable[[Report], Figure | None]] = {
-    "worth": _worth,
-    "learning": _learning,
     "scores": _scores,
-    "languages": _languages,
+    "learning": _learning,
+    "worth": _worth,
     "campaigns": _campaigns,
+    "languages": _languages,
 }

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipelines.labelling.sampling import DaySample
 
 FOLDER = "sampling"
-BINS = 20
+BINS = 10
 COST_DAYS = 14
 BY_HAND = "reviewer"  # whose leases are as long as they looked; others lease in bulk
 SIZES = ((1, "single"), (3, "2 to 3"), (10, "4 to 10"), (None, "more than 10"))
@@ -77,7 +77,7 @@ def report(
         "learning_curve": None if curve is None else asdict(curve),
         "drift": {
             "population_stability_index": _rounded(sample.drift),
-            "half_life_hours": round(sample.half_life_hours, 2),
+            "half_life_hours": round(sample.half_life_hours, 1),
             "scores_before": len(sample.made.before),
         },
         "scores": _scores(pool, draws),

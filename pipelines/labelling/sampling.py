@@ -197,9 +197,14 @@ def without_idle(allocation: Allocation, arms: Mapping[str, Sampler], pool: Pool
     """
     idle = [name for name, sampler in arms.items() if not len(sampler.eligible(pool))]
     shares = dict(allocation.shares) | dict.fromkeys(idle, 0.0)
-    shares[AUDIT] += sum(allocation.shares[name] for name in idle)
+    if not idle:
+        return allocation
+    inherited = sum(allocation.shares[name] for name in idle)
+    shares[AUDIT] += inherited
     because = "no event has what this arm ranks by (a score, an embedding): its part is audited"
-    return Allocation(shares, dict(allocation.reasons) | dict.fromkeys(idle, because))
+    reasons = dict(allocation.reasons) | dict.fromkeys(idle, because)
+    reasons[AUDIT] += f"; and {inherited:.0%} of arms that can judge no event"
+    return Allocation(shares, reasons)
 
 
 def day_rng(day: str, seed: int, purpose: str) -> np.random.Generator:

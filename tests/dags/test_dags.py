@@ -43,7 +43,10 @@ def test_the_order_of_tasks_is_the_loops(probe: dict[str, Any]) -> None:
         "daily_ingest": {
             "ingest": set(), "validate": {"ingest"}, "version": {"validate"}, "drift": {"validate"},
         },
-        "daily_sampling": {"sample": set(), "review": {"sample"}, "collect_labels": {"review"}},
+        "daily_sampling": {
+            "sample": set(), "review": {"sample"}, "check_labels": {"review"},
+            "collect_labels": {"check_labels"},
+        },
         "daily_retraining": {
             "train": set(), "register": {"train"}, **{gate: {"register"} for gate in gates},
             "promote": gates | {"register"},
@@ -85,8 +88,9 @@ def test_every_dag_runs_once_at_a_time_and_does_not_catch_up(probe: dict[str, An
 
 
 def test_collected_labels_do_not_depend_on_the_demo_oracle(probe: dict[str, Any]) -> None:
-    task = probe["dags"]["daily_sampling"]["tasks"]["collect_labels"]
-    assert task["trigger_rule"] == "none_failed"
+    tasks = probe["dags"]["daily_sampling"]["tasks"]
+    for name in ("check_labels", "collect_labels"):
+        assert tasks[name]["trigger_rule"] == "none_failed"
 
 
 def test_forms_have_titles_descriptions_and_types(probe: dict[str, Any]) -> None:
