@@ -11,12 +11,18 @@ the false-positive rate on 1,500 others. An arm has reached the goal at the firs
 evaluations in a row above 0.9; its labels count from the day of the planting. A run that does not
 get there within its days is censored: it counts as more than its last number of labels.
 
-Families are a text and its nearest neighbours in the embedding (near-duplicates removed, one text
-a group), chosen before any arm ran, among the tightest of each set, so that the classifier knows
-under a fifth of them at first and can learn them at all: given 32 labels and everything else it
-passes 0.9, or random could never be compared with. They are planted evenly over the day: no burst
-helps. `flip_share` is absent from the adversarial arm (it would need an encoder call for each
-change); its other two signals are there.
+A family is a text and its nearest neighbours in the embedding, near-duplicates removed (one text a
+group): tight enough to be one campaign, unknown to the first classifier (under a tenth caught), and
+learnable (nine tenths and more caught once all planted texts are labelled), or random could never
+be compared with. Looser families, where random did not pass 0.9 in 400 days, and families that the
+classifier knew already (Turkish offers: it knows English ones), were tried and left out. The
+emergence signal and the order within the adversarial arm were developed on other splits of these
+families: their ratios are those of a system that was tuned to this kind of campaign.
+
+Campaigns are planted evenly over the day: no burst helps. `flip_share` is absent from the
+adversarial arm (it would need an encoder call for each change); its other signals are there. The
+portfolio has the shares, floors and worth of production (infra/config), and is shown without the
+emergence signal, too.
 """
 
 from __future__ import annotations
@@ -37,7 +43,7 @@ import numpy as np
 import orjson
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from data_contracts.config import PROJECT, Settings, load_settings
+from data_contracts.config import PROJECT, Labelling, Settings, load_settings
 from data_contracts.files import write_atomically
 from pipelines.assets import asset, asset_file
 from pipelines.catalogue import read_labelled
@@ -53,10 +59,9 @@ SETS = (
     "text_spamassassin",
 )  # fmt: skip
 FAMILIES = (
-    Family("Telegram: contact numbers", "text_telegram_chinese", 4623),
-    Family("Telegram: pictures for sale", "text_telegram_chinese", 4496),
-    Family("SpamAssassin: money offers", "text_spamassassin", 858),
-    Family("Turkish SMS: card offers", "text_sms_turkish", 72),
+    Family("Telegram: pictures for sale", "text_telegram_chinese", 4496, 160),
+    Family("SpamAssassin: money offers", "text_spamassassin", 746, 120),
+    Family("YouTube: visit my channel", "text_youtube_spam", 38, 120),
 )
 ARMS = (
     RANDOM, "margin", "entropy", "disagreement", "cluster_margin", "representatives", "k_centre",
@@ -64,7 +69,7 @@ ARMS = (
     PORTFOLIO, BLIND,
 )  # fmt: skip
 SEEDS, PROCESSES = 5, 2
-DAYS, RANDOM_DAYS = 40, 300
+DAYS, RANDOM_DAYS = 30, 300
 TENTH = 0.1
 
 
@@ -76,6 +81,7 @@ class Job:
     seed: int
     arms: tuple[str, ...]
     corpus: Path
+    labelling: Labelling
 
 
 def main() -> int:
@@ -86,7 +92,7 @@ def main() -> int:
         _say(f"reading, grouping and embedding {', '.join(SETS)}")
         _keep(_corpus(settings), Path(scratch))
         jobs = [
-            Job(family, seed, ARMS, Path(scratch))
+            Job(family, seed, ARMS, Path(scratch), settings.labelling)
             for seed in range(arguments.seeds)
             for family in FAMILIES
         ]
@@ -132,7 +138,7 @@ def _replayed(job: Job) -> list[Curve]:
         tempfile.TemporaryDirectory() as scratch,
         duckdb_backend(Path(scratch) / "engine", threads=1) as backend,
     ):
-        traffic = Traffic(corpus, parts, Rates(), job.seed, Path(scratch), backend)
+        traffic = Traffic(corpus, parts, Rates(), job.seed, Path(scratch), backend, job.labelling)
         return [
             replay(arm, job.family.name, traffic, RANDOM_DAYS if arm == RANDOM else DAYS)
             for arm in job.arms

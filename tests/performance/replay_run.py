@@ -19,12 +19,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from data_contracts.config import Labelling
 from pipelines.labelling import selection_features
 from pipelines.labelling.allocation import AUDIT, ArmLabels, allocate, measure_worth
 from pipelines.labelling.emergence import emergence_column
 from pipelines.labelling.evasion import evasion_similarity
 from pipelines.labelling.samplers import SAMPLERS, Pool, Portfolio, Selection
 from pipelines.labelling.samplers.base import Integers, Vectors
+from pipelines.labelling.sampling import prior_and_floors
 from pipelines.labelling.shortlist import shortlist
 from pipelines.tables import Backend, parquet
 from tests.performance.replay_traffic import (
@@ -33,17 +35,13 @@ from tests.performance.replay_traffic import (
     Roles,
     day_rows,
     day_table,
+    event_id,
 )
 
 RATE = 0.01
 REACHED, STAYS = 0.9, 3  # recall above it at so many evaluations in a row
 DAILY, SELDOM = 40, 5  # the model is renewed daily for 40 days, then every fifth day
 COVERED = 1000  # of the newest labels: what samplers compare a pool with
-PRIOR = {
-    AUDIT: 0.1, "cluster_margin": 0.55, "diversity": 0.1, "adversarial": 0.125,
-    "time_sensitive": 0.125,
-}  # fmt: skip
-FLOORS = {"cluster_margin": 0.05, "diversity": 0.03, "adversarial": 0.04, "time_sensitive": 0.04}
 WORTH_EVERY = 7  # days between measurements of what the arms' labels were worth
 RANDOM, PORTFOLIO, BLIND = "random", "portfolio", "portfolio without emergence"
 COMMITTEE = {"disagreement", "doubt", "adversarial", PORTFOLIO, BLIND}
@@ -93,6 +91,7 @@ class Traffic:
     seed: int
     folder: Path
     backend: Backend
+    labelling: Labelling
     _tables: dict[int, pa.Table] = field(default_factory=dict)
 
     def rows(self, day: int) -> Integers:
@@ -178,13 +177,14 @@ def replay(arm: str, family: str, traffic: Traffic, days: int) -> Curve:
     rng = np.random.default_rng([traffic.seed, *arm.encode()])
     model = Model(traffic.corpus, parts, arm in COMMITTEE)
     model.fit([])
-    labelled, shares = Labelled(), dict(PRIOR)
+    prior, floors = prior_and_floors(traffic.labelling)
+    labelled, shares = Labelled(), prior
     points = [_point(0, labelled, model, parts)]
     for day in range(rates.quiet_days + days):
         planted_days = day - rates.quiet_days + 1
         if arm in (PORTFOLIO, BLIND) and day and day % WORTH_EVERY == 0:
             worth = measure_worth(labelled.by_arm(traffic.corpus), rng)
-            shares = dict(allocate(PRIOR, FLOORS, worth).shares)
+            shares = dict(allocate(prior, floors, worth).shares)
         _review(arm, traffic, day, model, labelled, shares, rng)
         if planted_days > DAILY and planted_days % SELDOM:
             continue
@@ -217,7 +217,7 @@ def _review(
     """The day's selection, and the truth about it."""
     rows, budget = traffic.rows(day), traffic.rates.budget
     if arm == RANDOM:
-        ids = [f"{place:06d}" for place in range(len(rows))]
+        ids = [event_id(place) for place in range(len(rows))]
         chosen = SAMPLERS["audit"].select(Pool(pa.table({"event_id": ids})), budget, rng)
     else:
         pool = _pool(arm, traffic, day, model, labelled)
@@ -235,7 +235,7 @@ def _select(
 ) -> Selection:
     """A single arm spends all; what it cannot spend is drawn at random."""
     if arm in (PORTFOLIO, BLIND):
-        arms = {name: SAMPLERS[name] for name in PRIOR if name != AUDIT}
+        arms = {name: SAMPLERS[name] for name in shares if name != AUDIT}
         return Portfolio(arms, shares).select(pool, budget, rng)
     able = min(budget, len(SAMPLERS[arm].eligible(pool)))
     some = SAMPLERS[arm].select(pool, able, rng)

@@ -51,7 +51,7 @@ class Family:
     name: str
     dataset: str
     seed_text: int
-    size: int = 160
+    size: int
 
 
 @dataclass(frozen=True)

@@ -238,8 +238,8 @@ def test_an_arm_of_parts_takes_turns_and_passes_over_a_part_that_has_nothing() -
         evasion_similarity=[0.8, None, 0.7, 0.9],
     )  # fmt: skip
     chosen = SAMPLERS["adversarial"].select(events, 3, RNG(0))
-    assert chosen.counts() == {"adversarial/doubt": 2, "adversarial/evasion_neighbours": 1}
-    assert chosen.event_ids[0] == "e0"
+    assert chosen.counts() == {"adversarial/evasion_neighbours": 2, "adversarial/doubt": 1}
+    assert chosen.event_ids[0] == "e3"  # the confirmed first
 
 
 def test_recency_prefers_the_new_as_its_half_life_says() -> None:
