@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pipelines.labelling.allocation import AUDIT, FEWEST_AUDIT, FEWEST_OF_A_KIND
 from pipelines.labelling.label_history import LabelHistory
 from pipelines.labelling.samplers.wrappers import NEAR_DUPLICATE
 from pipelines.neighbours import near_duplicate_groups
+from pipelines.single_thread import single_thread
 from pipelines.splits import grouped_folds
 
 FOLDS = 5
@@ -57,7 +57,7 @@ def learning_curve(history: LabelHistory, rng: np.random.Generator) -> LearningC
         return None
     folds = grouped_folds(groups, history.is_spam, FOLDS, rng)
     rows = {"everything": np.arange(len(history)), "audit": np.flatnonzero(audit)}
-    with threadpool_limits(1):  # on busy cores threads wait for each other
+    with single_thread():
         found = {
             name: tuple(
                 Point(int(n), score)

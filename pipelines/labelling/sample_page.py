@@ -16,7 +16,7 @@ h1{font-size:1.35rem;margin:.2rem 0}h2{font-size:1.05rem;margin:1.7rem 0 .4rem}
 p.about{margin:0;opacity:.75}small,.about{font-size:.87rem}
 ul.gaps{border-left:4px solid #b26a00;background:var(--soft);padding:.6rem 1rem .6rem 2rem;
 overflow-wrap:anywhere}
-dl{display:flex;flex-wrap:wrap;gap:.6rem 2.2rem;margin:.8rem 0}dt{opacity:.75;font-size:.85rem}
+dl{display:flex;flex-wrap:wrap;gap:.6rem 1.8rem;margin:.8rem 0}dt{opacity:.75;font-size:.85rem}
 dd{margin:0;font-size:1.5rem;font-variant-numeric:tabular-nums}dd small{opacity:.75}
 div.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:.35rem .9rem .35rem 0;border-bottom:1px solid var(--line)}
@@ -70,9 +70,7 @@ def _gaps(gaps: Sequence[str]) -> str:
 def _figures(report: Mapping[str, Any]) -> str:
     drift, alike = report["drift"], report["near_duplicates"]
     index = drift["population_stability_index"]
-    curve = report["learning_curve"]
-    last = curve["everything"][-1] if curve and curve["everything"] else None
-    taught = f"{last['average_precision']:.3f} <small>average precision</small>" if last else "–"
+    labels = sum(arm["reviews"] for arm in report["arms"])
     figures = [
         (
             "drift (population stability index)",
@@ -81,8 +79,7 @@ def _figures(report: Mapping[str, Any]) -> str:
         ("half-life of recency", f"{drift['half_life_hours']:g} h"),
         ("near-duplicates that wait", "–" if alike is None else f"{alike['waiting']:,}"),
         ("repeats among tasks", "–" if alike is None else f"{alike['repeats']:,}"),
-        ("labels so far", f"{last['labels']:,}" if last else "–"),
-        ("what they taught", taught),
+        ("reviews so far", f"{labels:,}"),
     ]
     return "<dl>" + "".join(f"<div><dt>{n}<dd>{v}</div>" for n, v in figures) + "</dl>"
 

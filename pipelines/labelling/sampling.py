@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from data_contracts.config import Labelling, Settings
 from data_contracts.errors import ConfigurationError
@@ -36,8 +35,8 @@ from pipelines.labelling.samplers.temporal import (
     time_sensitive,
 )
 from pipelines.scoring import GatewayScorer
+from pipelines.single_thread import single_thread
 
-THREADS = 1  # how BLAS divides its sums shows in the last bits, and so might in a share
 FEWEST_SCORES = 100  # on each side, before a distance between two days of scores says anything
 
 
@@ -121,7 +120,7 @@ def sample_day(maker: PoolMaker, day: str) -> DaySample:
     labelling = maker.labelling
     arms = named_arms(labelling)
     made = maker.make(day)
-    with threadpool_limits(THREADS):
+    with single_thread():
         worth = measure_worth(made.history.by_arm, day_rng(day, labelling.seed, "worth"))
     drift = _drift(made)
     half_life = HALF_LIFE_HOURS if drift is None else half_life_hours(drift)

@@ -36,6 +36,23 @@ def test_a_wrong_setting_is_named_with_its_variable(variable: str, value: str, n
         load_settings({variable: value})
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ARMS__DIVERSITY__SHARE": "0.5"}, r"labelling.arms = .*shares sum to 1.38, not 1"),
+        ({"ARMS__DIVERSITY__FLOOR": "0.8"}, r"labelling.arms = .*sum to 1.23, more than 1"),
+        ({"ARMS__DIVERSITY__FLOOR": "2"}, r"labelling.arms.diversity.floor = 2"),
+        ({"ARMS__AUDIT": "{share: 0, floor: 0}"}, r"its part is labelling.audit_share"),
+        ({"AUDIT_SHARE": "0"}, r"labelling.audit_share = 0"),
+        ({"ENGINE": "pandas"}, r"labelling.engine = 'pandas'.*'duckdb' or 'spark'"),
+    ],
+)
+def test_a_wrong_division_of_the_review_budget_is_named(changes: dict[str, str], said: str) -> None:
+    variables = {f"WEIR__LABELLING__{key}": value for key, value in changes.items()}
+    with pytest.raises(ConfigurationError, match=said):
+        load_settings(variables)
+
+
 def test_an_unknown_environment_lists_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match=r"WEIR_ENV=moon.*local.*production"):
         load_settings({"WEIR_ENV": "moon"})
