@@ -40,7 +40,8 @@ from tests.performance.replay_traffic import (
 
 RATE = 0.01
 REACHED, STAYS = 0.9, 3  # recall above it at so many evaluations in a row
-DAILY, SELDOM = 40, 5  # the model is renewed daily for 40 days, then every fifth day
+RENEWED = ((10, 1), (40, 2), (100, 5))  # until which day the model is renewed every how many days
+SELDOM = 10  # days between renewals after that
 COVERED = 1000  # of the newest labels: what samplers compare a pool with
 WORTH_EVERY = 7  # days between measurements of what the arms' labels were worth
 RANDOM, PORTFOLIO, BLIND = "random", "portfolio", "portfolio without emergence"
@@ -70,6 +71,11 @@ class Curve:
     @property
     def reached(self) -> int | None:
         return first_to_stay([point.recall for point in self.points], self.points)
+
+    @property
+    def passed(self) -> int | None:
+        """Its labels at the first evaluation above, whether or not it stayed there."""
+        return next((point.labels for point in self.points if point.recall > REACHED), None)
 
 
 def first_to_stay(recalls: Sequence[float], points: Sequence[Point]) -> int | None:
@@ -186,7 +192,7 @@ def replay(arm: str, family: str, traffic: Traffic, days: int) -> Curve:
             worth = measure_worth(labelled.by_arm(traffic.corpus), rng)
             shares = dict(allocate(prior, floors, worth).shares)
         _review(arm, traffic, day, model, labelled, shares, rng)
-        if planted_days > DAILY and planted_days % SELDOM:
+        if planted_days % _renewed_every(planted_days):
             continue
         model.fit(labelled.rows)
         if planted_days > 0:
@@ -194,6 +200,10 @@ def replay(arm: str, family: str, traffic: Traffic, days: int) -> Curve:
         if first_to_stay([point.recall for point in points], points) is not None:
             break
     return Curve(arm, family, traffic.seed, tuple(points))
+
+
+def _renewed_every(day: int) -> int:
+    return next((every for until, every in RENEWED if day <= until), SELDOM)
 
 
 def _point(labels: int, labelled: Labelled, model: Model, parts: Roles) -> Point:
