@@ -31,19 +31,22 @@ from pipelines.labelling.day_decisions import (
     decisions,
     operating_threshold,
 )
+from pipelines.labelling.emergence import emergence_column
 from pipelines.labelling.evasion import (
     column,
     evasion_similarity,
     flip_candidates,
     flip_shares,
 )
-from pipelines.labelling.event_features import EventEncoder, day_features
+from pipelines.labelling.event_features import EventEncoder, day_features, stored_features
 from pipelines.labelling.label_history import LabelHistory, days_before, label_history
 from pipelines.labelling.samplers import Pool
+from pipelines.labelling.samplers.base import Vectors, stacked
 from pipelines.labelling.shortlist import shortlist
 from pipelines.tables import Backend, duckdb_backend, parquet, spark_backend
 
-ALSO = ("flip_share", "evasion_similarity")
+ALSO = ("flip_share", "evasion_similarity", "emergence")
+MOST_COMPARED = 10_000  # events of today, and of the days before: emergence compares all pairs
 Scores = NDArray[np.float64]
 
 
@@ -82,6 +85,7 @@ class PoolMaker:
             worth_days = days_before(day, self.labelling.worth_days, lake.days(self.lake, "labels"))
             history = label_history(self.lake, worth_days, self.encoder.version, backend)
             table = _table(events, decided, features, flips, history)
+            table = table.append_column("emergence", self._emergence(day, table["embedding"]))
             pool = self._shortlisted(day, table, _threshold(decided), backend)
         return DayPool(
             pool=replace(pool, covered=history.covered),
@@ -128,6 +132,28 @@ class PoolMaker:
         files = [partition(self.lake, "features", one) / lake.PART for one in days]
         rows = parquet(backend, files)
         return rows.filter(rows.encoder == self.encoder.version)
+
+    def _emergence(self, day: str, embeddings: pa.ChunkedArray) -> pa.Array:
+        """Of at most MOST_COMPARED events of the day, drawn uniformly; null for the others."""
+        known = np.flatnonzero(pc.is_valid(embeddings).to_numpy())
+        rows = np.sort(self._rng(day).permutation(known)[:MOST_COMPARED])
+        measured = np.zeros(len(embeddings), bool)
+        measured[rows] = True
+        lists = pc.if_else(pa.array(measured), embeddings.combine_chunks(), None)
+        return emergence_column(pa.chunked_array([lists]), self._past(day))
+
+    def _past(self, day: str) -> Vectors:
+        """float32[<= MOST_COMPARED, d]: a uniform part of the reference days' embeddings."""
+        days = days_before(day, self.labelling.reference_days, lake.days(self.lake, "features"))
+        parts = []
+        for one in days:
+            rows = stored_features(self.lake, [one], self.encoder.version)["embedding"]
+            drawn = self._rng(one).permutation(len(rows))[: MOST_COMPARED // len(days)]
+            parts += [stacked(rows.take(pa.array(np.sort(drawn))))] if len(drawn) else []
+        return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+    def _rng(self, day: str) -> np.random.Generator:
+        return np.random.default_rng([self.labelling.seed, int(day.replace("-", ""))])
 
     def _scores_before(self, day: str) -> Scores:
         days = days_before(day, self.labelling.reference_days, lake.days(self.lake, "verdicts"))

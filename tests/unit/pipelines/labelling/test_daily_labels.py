@@ -90,7 +90,7 @@ def maker(
 
 
 def fresh_verdict(event_id: str) -> Verdict:
-    score = 0.9 if event_id.startswith("disguised-") else int(event_id[-3:]) / 100
+    score = 0.9 if event_id.startswith("disguised-") else int(event_id[-3:]) % 100 / 100
     action = "block" if score >= 0.3 else "allow"
     return Verdict(event_id, score, action, (), (), model_version="9", threshold_version="t")
 
@@ -293,7 +293,8 @@ def test_labels_of_earlier_days_divide_the_budget_and_what_they_cover_waits(
     assert len(chosen.made.history) == 120
     assert len(chosen.made.pool.covered) == 120
     assert chosen.made.history.evaded.sum() == 40  # every spam label: the filter allowed them all
-    assert np.isfinite(chosen.made.pool.column("evasion_similarity")).all()
+    for signal in ("evasion_similarity", "emergence", "novelty"):
+        assert np.isfinite(chosen.made.pool.column(signal)).all()
     assert set(chosen.worth) == {"cluster_margin", "diversity"}
     assert math.isclose(sum(chosen.allocation.shares.values()), 1.0)
     assert min(chosen.allocation.shares.values()) > 0.0
