@@ -18,6 +18,7 @@ Integers = NDArray[np.int64]
 THREADS = 1  # fixed, since how BLAS divides its sums shows in their last bits; and on busy cores
 # threads wait for each other: two took 4 times as long as one beside other work
 ITERATIONS = 20
+MOST_SPREAD = 5_000_000  # vectors times clusters: beyond, k-means++ costs more than it brings
 NEAR = 16  # vectors among which a centroid looks for one that is free
 BLOCK = 512  # vectors compared with all others at a time: memory grows as BLOCK * n, not n * n
 
@@ -46,7 +47,8 @@ def clusters(
 ) -> tuple[Vectors, Integers]:
     """Spherical k-means: unit centroids float32[k, d] and the centroid of each vector, int64[n].
 
-    `weights: float32[n]` (None: all equal) say how much each vector draws its centroid.
+    `weights: float32[n]` (None: all equal) say how much each vector draws its centroid. Small
+    problems start from k-means++ (D. Arthur and S. Vassilvitskii, SODA 2007), large from a sample.
 
     I. S. Dhillon and D. S. Modha, "Concept Decompositions for Large Sparse Text Data Using
     Clustering", Machine Learning 42 (2001).
@@ -58,9 +60,18 @@ def clusters(
         vectors.shape[1], k, niter=ITERATIONS, seed=rng_seed, spherical=True,
         min_points_per_centroid=1, max_points_per_centroid=len(vectors),
     )  # fmt: skip
-    means.train(vectors, weights)
+    means.train(vectors, weights, _spread(vectors, k, rng_seed, weights))
     centroids: Vectors = means.centroids
     return centroids, nearest(vectors, centroids, 1)[1][:, 0]
+
+
+def _spread(vectors: Vectors, k: int, rng_seed: int, weights: Vectors | None) -> Vectors | None:
+    if len(vectors) * k > MOST_SPREAD:
+        return None
+    from sklearn.cluster import kmeans_plusplus
+
+    centres, _ = kmeans_plusplus(vectors, k, sample_weight=weights, random_state=rng_seed)
+    return np.ascontiguousarray(centres, np.float32)
 
 
 def central(vectors: Vectors, centroids: Vectors) -> Integers:

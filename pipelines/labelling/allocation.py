@@ -145,7 +145,8 @@ def _probe(labelled: ArmLabels, taught: Booleans) -> Callable[[Vectors], Floats]
 def _bits(chances: Floats, labelled: ArmLabels, judged: Booleans) -> Floats:
     """Surprise at each label, bounded: one mislabelled event must not decide."""
     right = np.where(labelled.is_spam[judged], chances, 1.0 - chances)
-    return -np.log2(np.clip(right, 0.01, 1.0))
+    bits: Floats = -np.log2(np.clip(right, 0.01, 1.0))
+    return bits
 
 
 def _folds(audit: Booleans, is_spam: Booleans, rng: np.random.Generator) -> NDArray[np.int64]:

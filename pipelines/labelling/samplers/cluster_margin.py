@@ -20,7 +20,7 @@ from pipelines.labelling.samplers.base import (
     Vectors,
     check_budget,
 )
-from pipelines.labelling.samplers.uncertainty import MEASURES, Uncertainty
+from pipelines.labelling.samplers.uncertainty import Uncertainty
 from pipelines.labelling.samplers.wrappers import OneACampaign
 from pipelines.neighbours import central, clusters
 
@@ -61,9 +61,10 @@ class ClusterMargin:
         candidates = able.where(
             pc.is_in(able.table["event_id"], value_set=pa.array(ranked.event_ids, pa.string()))
         )
-        weights = MEASURES[self.measure](candidates.scores, able.threshold)
-        rows = most_central(candidates.embeddings, weights - weights.min(), size, rng)
-        order = np.argsort(-weights[rows], kind="stable")
+        scores = np.clip(candidates.scores, 0.0, 1.0)
+        doubt = scores * (1.0 - scores)
+        rows = most_central(candidates.embeddings, doubt, size, rng)
+        order = np.argsort(-doubt[rows], kind="stable")
         ids: list[str] = candidates.table["event_id"].take(pa.array(rows[order])).to_pylist()
         return ids
 

@@ -10,6 +10,7 @@ from pipelines.labelling.samplers.base import Draw, Integers, Pool, Selection, c
 from pipelines.neighbours import central, clusters, farthest_first, nearest
 
 MOST_CLUSTERS = 2000
+CLUSTERS_A_TASK = 4  # at most, however much is labelled: enough to find the uncovered among
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class KCentre:
 
 @dataclass(frozen=True)
 class Representatives:
-    """The typical event of each large cluster that holds nothing labelled yet.
+    """The typical event of each cluster that is large for what is labelled in it.
 
     G. Hacohen, A. Dekel and D. Weinshall, "Active Learning on a Budget: Opposite Strategies Suit
     High and Low Budgets", ICML 2022 (TypiClust). The arm to start with: it needs no model.
@@ -48,7 +49,7 @@ class Representatives:
         return pool.embedded()
 
     def select(self, pool: Pool, budget: int, rng: np.random.Generator) -> Selection:
-        """`budget` events, those of the largest clusters first."""
+        """`budget` events, those of the least covered clusters first."""
         able = self.eligible(pool)
         check_budget(budget, len(able), "embedded pool")
         picked: list[Draw] = []
@@ -61,13 +62,15 @@ class Representatives:
 
 
 def _typical(able: Pool, budget: int, rng: np.random.Generator) -> Integers:
-    """Up to `budget` rows (at least one): the centres of the largest uncovered clusters."""
+    """Up to `budget` rows (at least one): the centres of the clusters that are least covered."""
     vectors = able.embeddings
-    size = min(budget + len(able.covered), MOST_CLUSTERS, len(vectors))
+    finer = min(budget + len(able.covered), CLUSTERS_A_TASK * budget)
+    size = min(finer, MOST_CLUSTERS, len(vectors))
     centroids, assigned = clusters(vectors, size, int(rng.integers(2**31)))
-    counts = np.bincount(assigned, minlength=size)
+    events = np.bincount(assigned, minlength=size)
+    labelled = np.zeros(size, np.int64)
     if len(able.covered):
-        counts[nearest(able.covered, centroids, 1)[1][:, 0]] = 0
-    largest = np.argsort(-counts, kind="stable")
-    wanted = largest[: max(1, min(budget, int((counts > 0).sum())))]
+        held = nearest(able.covered, centroids, 1)[1][:, 0]
+        labelled = np.bincount(held, minlength=size)
+    wanted = np.argsort(-events / (1.0 + labelled), kind="stable")[:budget]
     return central(vectors, centroids[wanted])

@@ -16,10 +16,11 @@ import numpy as np
 from pipelines.labelling.samplers.base import Pool, Selection, check_budget, chosen
 from pipelines.labelling.samplers.interleaved import Interleaved
 from pipelines.labelling.samplers.ranked import Ranked
-from pipelines.labelling.samplers.wrappers import OneACampaign
+from pipelines.labelling.samplers.wrappers import OneACampaign, Subsampled
 
 HALF_LIFE_HOURS = 24.0
 SHORTEST_HOURS = 1.0
+UNIFORM = 50_000  # of a shortlist, where ranked events are too many, the uniform part is drawn from
 STEADY = 0.1  # population stability index below which traffic is taken for unchanged
 
 
@@ -87,5 +88,6 @@ BURSTS = OneACampaign(Ranked("bursts", "burst"))
 
 def time_sensitive(half_life: float = HALF_LIFE_HOURS) -> Interleaved:
     """The arm of the four signals with this half-life in hours, the surest first."""
-    parts = (EMERGENCE, NOVELTY, BURSTS, OneACampaign(Recency(half_life)))
+    recent = Subsampled(Recency(half_life), UNIFORM)
+    parts = (EMERGENCE, NOVELTY, BURSTS, OneACampaign(recent))
     return Interleaved("time_sensitive", parts)

@@ -1,3 +1,5 @@
+"""Emergence: groups of events that have no past stand out, single odd texts do not."""
+
 from __future__ import annotations
 
 import numpy as np
