@@ -1,11 +1,14 @@
 """The day's budget divided by what each arm's labels were worth.
 
-Worth is measured, not assumed: a probe (logistic regression on frozen embeddings) is fitted with
-and without an arm's labels, and judged on audit labels that it has not seen, each weighted by one
-over its chance. An arm's worth is the mean fall of that loss over the orders in which arms can
-join (the Shapley value of a group of data: A. Ghorbani and J. Zou, "Data Shapley", ICML 2019), in
-bits for each hundred labels. Choosing arms by what they brought follows W.-N. Hsu and H.-T. Lin,
-"Active Learning by Learning", AAAI 2015. Floors keep every arm alive; the audit's is fixed.
+Worth is measured in two ways. Slowly, by what labels teach: a probe (logistic regression on frozen
+embeddings) is fitted with and without an arm's labels, and judged on audit labels that it has not
+seen, each weighted by one over its chance. An arm's worth is the mean fall of that loss over the
+orders in which arms can join (the Shapley value of a group of data: A. Ghorbani and J. Zou, "Data
+Shapley", ICML 2019), in bits for each hundred labels. Quickly, by what they reveal: the share of an
+arm's newest labels that were confirmed evasions, beyond the audit's share. A rare campaign lowers
+the audit loss too little to be seen there, but the arm that found it must be followed at once.
+Choosing arms by what they brought follows W.-N. Hsu and H.-T. Lin, "Active Learning by Learning",
+AAAI 2015. Floors keep every arm alive; the audit's share is fixed.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ FOLDS = 5
 ORDERS = 12  # permutations of the arms, each with its reverse
 FEWEST_AUDIT = 40  # audit labels, with five of each kind, before any worth is measured
 FEWEST_OF_A_KIND = 5
+NEWEST = 40  # labels of an arm by which its finds are told
+DOUBTED = 10.0  # labels without a find that are added to an arm's: two labels prove little
+HALF_URGENT = 0.1  # share of evasions, beyond the audit's, at which finds weigh as much as worth
 TRUST_LABELS = 100.0  # labels of an arm at which its own worth counts as much as the prior share
 
 
@@ -32,14 +38,16 @@ TRUST_LABELS = 100.0  # labels of an arm at which its own worth counts as much a
 class ArmLabels:
     """What reviewers said of what which arm chose.
 
-    embeddings: float32[n, d], is_spam: bool[n], arms: the arm of each row, chances: float64[n],
-    the inclusion probability of audit rows (NaN elsewhere).
+    In order of time. embeddings: float32[n, d], is_spam: bool[n], arms: the arm of each row,
+    chances: float64[n], the inclusion probability of audit rows (NaN elsewhere), evaded: bool[n],
+    spam that the filter had let pass.
     """
 
     embeddings: Vectors
     is_spam: Booleans
     arms: NDArray[np.str_]
     chances: Floats
+    evaded: Booleans
 
     def of(self, *names: str) -> Booleans:
         """Which rows these arms chose."""
@@ -64,29 +72,40 @@ class Allocation:
 
 
 def allocate(
-    prior: Mapping[str, float], floors: Mapping[str, float], worth: Mapping[str, Worth]
+    prior: Mapping[str, float],
+    floors: Mapping[str, float],
+    worth: Mapping[str, Worth],
+    finds: Mapping[str, float],
 ) -> Allocation:
-    """The audit's share as it is; the rest by worth, above each arm's floor.
+    """The audit's share as it is; the rest by worth and `finds`, above each arm's floor.
 
     `prior` sums to 1 with the audit; it speaks alone until an arm has labels, and less the more
-    it has. An arm whose labels brought nothing, or did harm, keeps its floor.
+    it has. An arm whose labels brought nothing, or did harm, keeps its floor. `finds` are those of
+    `evasions_found`: the more evasions the arms find, the more they decide.
     """
     arms = [name for name in prior if name != AUDIT]
     _check(prior, floors, arms)
     free = 1.0 - prior[AUDIT] - sum(floors[arm] for arm in arms)
-    gains = np.array([max(worth[arm].bits, 0.0) if arm in worth else np.nan for arm in arms])
-    if not np.nansum(gains) > 0.0:
-        because = "no worth measured yet" if not worth else "no arm's labels lowered the audit loss"
-        told = {arm: f"prior share {prior[arm]:.0%}: {because}" for arm in arms}
-        return Allocation(dict(prior), {AUDIT: _audit(prior), **told})
-    wanted = np.array([max(prior[arm] - floors[arm], 0.0) for arm in arms])
-    measured = np.where(np.isnan(gains), 0.0, gains) / np.nansum(gains)
-    trust = np.array([_trust(worth.get(arm)) for arm in arms])
-    blend = trust * measured + (1.0 - trust) * wanted / max(wanted.sum(), 1e-12)
-    extra = free * blend / blend.sum()
+    taught = _by_worth(np.array([max(prior[arm] - floors[arm], 0.0) for arm in arms]), arms, worth)
+    found = np.array([max(finds.get(arm, 0.0), 0.0) for arm in arms])
+    urgency = found.max(initial=0.0) / (found.max(initial=0.0) + HALF_URGENT)
+    blend = (1.0 - urgency) * taught + urgency * found / max(found.sum(), 1e-12)
+    extra = free * blend / max(blend.sum(), 1e-12)
     shares = {arm: floors[arm] + float(more) for arm, more in zip(arms, extra, strict=True)}
-    reasons = {arm: _reason(arm, shares[arm], floors[arm], worth.get(arm)) for arm in arms}
-    return Allocation({AUDIT: prior[AUDIT], **shares}, {AUDIT: _audit(prior), **reasons})
+    helped = any(one.bits > 0 for one in worth.values())
+    reasons = {
+        arm: f"{shares[arm]:.0%}: {_taught(arm, worth, helped, floors[arm])}{_found(arm, finds)}"
+        for arm in arms
+    }
+    audit = f"fixed share {prior[AUDIT]:.0%}: it keeps precision and recall measurable"
+    return Allocation({AUDIT: prior[AUDIT], **shares}, {AUDIT: audit, **reasons})
+
+
+def evasions_found(labelled: ArmLabels) -> dict[str, float]:
+    """For each choosing arm: the share of evasions among its newest labels, less the audit's."""
+    rates = {arm: _evasion_rate(labelled, arm) for arm in sorted(set(labelled.arms.tolist()))}
+    usual = rates.pop(AUDIT, 0.0)
+    return {arm: rate - usual for arm, rate in rates.items()}
 
 
 def measure_worth(labelled: ArmLabels, rng: np.random.Generator) -> dict[str, Worth]:
@@ -173,20 +192,44 @@ def _worth(gains: Sequence[float], labels: int) -> Worth:
     return Worth(labels, float(np.mean(gains)) * scale, error * scale)
 
 
-def _trust(worth: Worth | None) -> float:
-    return 0.0 if worth is None else worth.labels / (worth.labels + TRUST_LABELS)
+def _by_worth(wanted: Floats, arms: Sequence[str], worth: Mapping[str, Worth]) -> Floats:
+    """float64[arms], sum 1: measured worth as far as it is trusted, `wanted` for the rest."""
+    prior: Floats = wanted / max(wanted.sum(), 1e-12)
+    gains = np.array([max(worth[arm].bits, 0.0) if arm in worth else 0.0 for arm in arms])
+    if not gains.sum() > 0.0:
+        return prior
+    trust = np.array(
+        [worth[arm].labels / (worth[arm].labels + TRUST_LABELS) if arm in worth else 0.0
+         for arm in arms]
+    )  # fmt: skip
+    blend: Floats = trust * gains / gains.sum() + (1.0 - trust) * prior
+    blend /= blend.sum()
+    return blend
 
 
-def _audit(prior: Mapping[str, float]) -> str:
-    return f"fixed share {prior[AUDIT]:.0%}: it keeps precision and recall measurable"
+def _evasion_rate(labelled: ArmLabels, arm: str) -> float:
+    newest = labelled.evaded[labelled.of(arm)][-NEWEST:]
+    return float(newest.sum() / (len(newest) + DOUBTED))
 
 
-def _reason(arm: str, share: float, floor: float, worth: Worth | None) -> str:
-    if worth is None:
-        return f"{share:.0%}: {arm} has no labels yet, so its prior share speaks"
-    said = f"{worth.bits:+.3f} ± {worth.error:.3f} bits of audit loss a hundred labels"
-    kept = f", floor {floor:.0%}" if worth.bits <= 0 else ""
-    return f"{share:.0%}: {said}, on {worth.labels} labels{kept}"
+def _taught(arm: str, worth: Mapping[str, Worth], helped: bool, floor: float) -> str:
+    if not worth:
+        return "prior share, no worth measured yet"
+    if not helped:
+        return "prior share, no arm's labels lowered the audit loss"
+    if arm not in worth:
+        return "prior share, the arm has no labels yet"
+    one = worth[arm]
+    kept = f", floor {floor:.0%}" if one.bits <= 0 else ""
+    said = f"{one.bits:+.3f} ± {one.error:.3f} bits of audit loss a hundred labels"
+    return f"{said}, on {one.labels} labels{kept}"
+
+
+def _found(arm: str, finds: Mapping[str, float]) -> str:
+    beyond = finds.get(arm, 0.0)
+    if round(beyond, 2) <= 0.0:
+        return ""
+    return f"; finds evasions in {beyond:.0%} more of its newest labels than the audit"
 
 
 def _check(prior: Mapping[str, float], floors: Mapping[str, float], arms: Sequence[str]) -> None:

@@ -42,7 +42,7 @@ class LabelHistory:
 
     @property
     def by_arm(self) -> ArmLabels:
-        return ArmLabels(self.embeddings, self.is_spam, self.arms, self.chances)
+        return ArmLabels(self.embeddings, self.is_spam, self.arms, self.chances, self.evaded)
 
     @property
     def covered(self) -> Vectors:

@@ -22,7 +22,7 @@ from pipelines.accounts import hash_account
 from pipelines.labelling.label_studio_client import LabelStudio
 from pipelines.labelling.label_studio_sync import SOURCE, Sync
 from pipelines.labelling.label_studio_task import PROJECT, VIEW
-from pipelines.labelling.queue import open_label_queue
+from pipelines.labelling.queue import ExposureLimit, open_label_queue
 from pipelines.state import open_state
 
 
@@ -39,7 +39,11 @@ def run(_arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         project = studio.ensure_project(review.project, PROJECT)
         studio.ensure_view(project, VIEW)
         sync = Sync(
-            queue=open_label_queue(settings.state_url, settings.labelling.lease_seconds),
+            queue=open_label_queue(
+                settings.state_url,
+                settings.labelling.lease_seconds,
+                ExposureLimit.of(settings.labelling),
+            ),
             state=open_state(settings.state_url),
             studio=studio,
             project=project,

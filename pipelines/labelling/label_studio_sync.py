@@ -145,7 +145,6 @@ class Sync:
             MAXIMUM_LEASES,
             self.clock(),
             lease_seconds=self.lease_seconds,
-            capped=False,  # the holder shares tasks out; each reviewer's exposure is counted later
         )
 
     def _events(self, wanted: Sequence[Task]) -> dict[str, dict[str, Any]]:

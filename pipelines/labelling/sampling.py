@@ -21,7 +21,14 @@ from data_contracts.config import Labelling, Settings
 from data_contracts.errors import ConfigurationError
 from pipelines import lake
 from pipelines.days import days_to_do
-from pipelines.labelling.allocation import AUDIT, Allocation, Worth, allocate, measure_worth
+from pipelines.labelling.allocation import (
+    AUDIT,
+    Allocation,
+    Worth,
+    allocate,
+    evasions_found,
+    measure_worth,
+)
 from pipelines.labelling.double_labelling import answers_wanted
 from pipelines.labelling.event_features import FrozenEncoder
 from pipelines.labelling.gold_questions import gold_tasks
@@ -126,7 +133,8 @@ def sample_day(maker: PoolMaker, day: str) -> DaySample:
     half_life = HALF_LIFE_HOURS if drift is None else half_life_hours(drift)
     if "time_sensitive" in arms:
         arms["time_sensitive"] = time_sensitive(half_life)
-    divided = allocate(*prior_and_floors(labelling), worth)
+    finds = evasions_found(made.history.by_arm)
+    divided = allocate(*prior_and_floors(labelling), worth, finds)
     allocation = without_idle(divided, arms, made.pool)
     portfolio = Portfolio(arms, allocation.shares)
     budget = min(labelling.budget, len(made.pool))

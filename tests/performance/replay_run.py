@@ -21,7 +21,14 @@ from sklearn.linear_model import LogisticRegression
 
 from data_contracts.config import Labelling
 from pipelines.labelling import selection_features
-from pipelines.labelling.allocation import AUDIT, ArmLabels, allocate, measure_worth
+from pipelines.labelling.allocation import (
+    AUDIT,
+    ArmLabels,
+    Worth,
+    allocate,
+    evasions_found,
+    measure_worth,
+)
 from pipelines.labelling.emergence import emergence_column
 from pipelines.labelling.evasion import evasion_similarity
 from pipelines.labelling.samplers import SAMPLERS, Pool, Portfolio, Selection
@@ -138,7 +145,8 @@ class Labelled:
     def by_arm(self, corpus: Corpus) -> ArmLabels:
         rows = np.array(self.rows, np.int64)
         arms, chances = np.array(self.arms), np.array(self.chances)
-        return ArmLabels(corpus.embeddings(rows), corpus.is_spam[rows], arms, chances)
+        evaded = np.array(self.evaded, bool)
+        return ArmLabels(corpus.embeddings(rows), corpus.is_spam[rows], arms, chances, evaded)
 
 
 class Model:
@@ -185,12 +193,14 @@ def replay(arm: str, family: str, traffic: Traffic, days: int) -> Curve:
     model.fit([])
     prior, floors = prior_and_floors(traffic.labelling)
     labelled, shares = Labelled(), prior
+    worth: dict[str, Worth] = {}
     points = [_point(0, labelled, model, parts)]
     for day in range(rates.quiet_days + days):
         planted_days = day - rates.quiet_days + 1
-        if arm in (PORTFOLIO, BLIND) and day and day % WORTH_EVERY == 0:
-            worth = measure_worth(labelled.by_arm(traffic.corpus), rng)
-            shares = dict(allocate(prior, floors, worth).shares)
+        if arm in (PORTFOLIO, BLIND) and day:
+            known = labelled.by_arm(traffic.corpus)
+            worth = measure_worth(known, rng) if day % WORTH_EVERY == 0 else worth
+            shares = dict(allocate(prior, floors, worth, evasions_found(known)).shares)
         _review(arm, traffic, day, model, labelled, shares, rng)
         if planted_days % _renewed_every(planted_days):
             continue

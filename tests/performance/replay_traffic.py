@@ -25,7 +25,7 @@ from pipelines.neighbours import nearest
 
 INITIAL_HAM, INITIAL_SPAM, THRESHOLD_HAM, CHECK_HAM = 1000, 300, 1500, 1000
 HELD_OUT = 0.3  # of the family
-NGRAM_COLUMNS, NGRAM_CHARACTERS = 1024, 300
+NGRAM_COLUMNS, NGRAM_CHARACTERS = 2048, 300
 EPOCH = datetime(2026, 1, 5, tzinfo=UTC)
 
 

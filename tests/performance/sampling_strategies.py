@@ -70,9 +70,10 @@ class OfAll:
             at.bench.vectors[rows], at.bench.answers[rows],
             np.array([self.arms[int(row)] for row in rows]),
             np.array([self.chances[int(row)] for row in rows]),
+            np.zeros(len(rows), bool),  # there is no filter yet that could be evaded
         )  # fmt: skip
         self.measured_at = len(at.labelled)
-        self.shares = allocate(PRIOR, FLOORS, measure_worth(labelled, at.rng)).shares
+        self.shares = allocate(PRIOR, FLOORS, measure_worth(labelled, at.rng), {}).shares
 
 
 FEWEST_MEASURED = 80
