@@ -30,11 +30,15 @@ import numpy as np
 import orjson
 import psutil
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts.config import PROJECT, load_settings
 from data_contracts.files import write_atomically
+from pipelines.labelling.emergence import emergence_column
+from pipelines.labelling.pool import MOST_COMPARED
 from pipelines.labelling.samplers import SAMPLERS, Pool, Portfolio
+from pipelines.labelling.samplers.base import stacked
 from pipelines.labelling.shortlist import Shortlist, shortlist
 from pipelines.tables import duckdb_backend, parquet, spark_backend
 from tests.performance.scale_picture import draw
@@ -135,8 +139,10 @@ def _select(task: Task) -> Outcome:
     with outcome.stage("shortlist"):
         short = _shortlist(task)
     outcome.shortlisted = short.rows.num_rows
+    with outcome.stage("emergence"):
+        rows = _with_emergence(short.rows, task.reference)
     with outcome.stage("pool in memory"):
-        pool = Pool.of(short.rows, THRESHOLD, short.population)
+        pool = Pool.of(rows, THRESHOLD, short.population)
     for name, sampler in {**SAMPLERS, "portfolio": portfolio()}.items():
         with outcome.stage(name):
             budget = min(BUDGET, len(sampler.eligible(pool)))
@@ -144,6 +150,17 @@ def _select(task: Task) -> Outcome:
         outcome.chosen[name] = selection.event_ids
     pq.write_table(short.rows, task.output)
     return outcome
+
+
+def _with_emergence(rows: pa.Table, reference: Path) -> pa.Table:
+    """As the daily step does: a uniform part of the day against a part of the days before."""
+    earlier = next(pq.ParquetFile(reference).iter_batches(MOST_COMPARED, columns=["embedding"]))
+    past = stacked(pa.chunked_array([earlier["embedding"].drop_null()]))
+    drawn = rows.sort_by("audit_order")["event_id"].slice(0, MOST_COMPARED).combine_chunks()
+    lists = pc.if_else(
+        pc.is_in(rows["event_id"], value_set=drawn), rows["embedding"].combine_chunks(), None
+    )
+    return rows.append_column("emergence", emergence_column(lists, past))
 
 
 def portfolio() -> Portfolio:
