@@ -41,9 +41,9 @@ SETS = (
     "text_spamassassin",
 )  # fmt: skip
 IN_TIME = ("text_youtube_spam",)
-SEEDS, MOST, WORKERS, RESAMPLES = 5, 2800, 2, 1000
+SEEDS, MOST, WORKERS, RESAMPLES = 8, 2800, 2, 1000
 GOAL, STAYS = 0.99, 1.5
-FURTHER = 20  # labels past random's number up to which the others are followed
+FURTHER, FOLLOWED = 20, 1000  # labels past random's number, and at most, that others are followed
 RANDOM, PORTFOLIO = "random", "portfolio"
 
 Floats = NDArray[np.float64]
@@ -141,7 +141,7 @@ def _measured(
             full[name] = float(np.mean([said for said, _ in told]))
             found[name, RANDOM] = Curves.of([curves[RANDOM] for _, curves in told])
             needed = found[name, RANDOM].needed()
-            most = int(min(MOST, needed + FURTHER))
+            most = int(min(FOLLOWED, needed + FURTHER))
             runs = [workers.submit(_run, corpus, others, seed, most) for seed in range(seeds)]
             told = [run.result() for run in runs]
             for strategy in others:

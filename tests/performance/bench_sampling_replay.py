@@ -17,9 +17,10 @@ A family is a text and its nearest neighbours in the embedding, near-duplicates 
 group): tight enough to be one campaign, unknown to the first classifier (under a tenth caught), and
 learnable (nine tenths and more caught once all planted texts are labelled), or random could never
 be compared with. Looser families, where random did not pass 0.9 in 400 days, and families that the
-classifier knew already (Turkish offers: it knows English ones), were tried and left out. The
-emergence signal and the order within the adversarial arm were developed on other splits of these
-families: their ratios are those of a system that was tuned to this kind of campaign.
+classifier knew already (Turkish offers: it knows English ones), were tried and left out, and one of
+Telegram contact numbers for its time. The emergence signal, the order within the adversarial arm
+and following the arm that finds evasions were developed on these families with lower seeds: the
+ratios are those of a system that was tuned to this kind of campaign. The seeds are fresh.
 
 Campaigns are planted evenly over the day: no burst helps. `flip_share` is absent from the
 adversarial arm (it would need an encoder call for each change); its other signals are there. The
@@ -71,6 +72,7 @@ ARMS = (
     PORTFOLIO, BLIND,
 )  # fmt: skip
 SEEDS, PROCESSES = 5, 2
+FIRST_SEED = 100  # none below was kept from development
 DAYS, RANDOM_DAYS = 32, 300
 TENTH = 0.1
 
@@ -96,7 +98,7 @@ def main() -> int:
         _keep(_corpus(settings), Path(scratch))
         jobs = [
             Job(family, seed, arms, Path(scratch), settings.labelling)
-            for seed in range(arguments.seeds)
+            for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds)
             for family in FAMILIES
         ]
         curves = [curve for some in _done(jobs, began) for curve in some]

@@ -96,9 +96,13 @@ class Bench:
     def tested(self) -> csr_array:
         return self.features[self.test]
 
-    @property
+    @cached_property
     def vectors(self) -> Vectors:
         return self.corpus.embeddings[self.pool]
+
+    @cached_property
+    def ngrams(self) -> csr_array:
+        return self.pooled[:, self.vectors.shape[1] :]
 
     @property
     def answers(self) -> NDArray[np.bool_]:

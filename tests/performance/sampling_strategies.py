@@ -137,14 +137,12 @@ class _Fitted:
 
 def views(at: Round) -> dict[str, Floats]:
     """The ensemble's members: n-grams alone as the prefilter, embeddings as a specialist."""
-    width = at.bench.vectors.shape[1]
-    embeddings, ngrams = at.bench.pooled[:, :width], at.bench.pooled[:, width:]
     answers = at.bench.answers[at.labelled]
     specialist, prefilter = (
         LogisticRegression(C=INVERSE_PENALTY, solver="liblinear")
         .fit(part[at.labelled], answers)
         .predict_proba(part)[:, 1]
-        for part in (embeddings, ngrams)
+        for part in (at.bench.vectors, at.bench.ngrams)
     )
     doubt = np.where(prefilter < 0.5, specialist - prefilter, np.nan)
     return {"disagreement": (specialist - prefilter) ** 2 / 4, "doubt": doubt}
