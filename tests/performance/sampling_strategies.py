@@ -173,7 +173,4 @@ def strategies() -> dict[str, Strategy]:
     return {**weir, **rivals}
 
 
-RIVALS = (
-    "BreakingTies", "EmbeddingKMeans", "GreedyCoreset", "LightweightCoreset",
-    "ContrastiveActiveLearning",
-)  # fmt: skip
+RIVALS = ("BreakingTies", "EmbeddingKMeans", "GreedyCoreset", "ContrastiveActiveLearning")
