@@ -97,7 +97,9 @@ class Pool:
     def where(self, kept: pa.ChunkedArray | NDArray[np.bool_]) -> Pool:
         """The rows for which `kept: bool[n]` is true."""
         mask = pa.array(kept) if isinstance(kept, np.ndarray) else kept
-        whole = pc.all(mask, min_count=0).as_py()  # most arms can judge everything: no copy
+        whole = pc.all(
+            mask, skip_nulls=False, min_count=0
+        ).as_py()  # most arms can judge everything: no copy
         table = self.table if whole else self.table.filter(mask)
         return replace(self, table=table, population=self.population or len(self))
 
