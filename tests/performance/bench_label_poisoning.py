@@ -413,10 +413,10 @@ def _commit() -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--days", type=int, default=25, help="honest, poisoned (default: 25)")
-    parser.add_argument("--weak-days", type=int, default=15, help="a weaker attack (default: 15)")
-    parser.add_argument("--metric-days", type=int, default=10, help="(default: 10)")
-    parser.add_argument("--ensemble-days", type=int, default=2, help="(default: 2)")
+    parser.add_argument("--days", type=int, default=20, help="honest, poisoned (default: 20)")
+    parser.add_argument("--weak-days", type=int, default=8, help="a weaker attack (default: 8)")
+    parser.add_argument("--metric-days", type=int, default=8, help="(default: 8)")
+    parser.add_argument("--ensemble-days", type=int, default=1, help="(default: 1)")
     return parser.parse_args()
 
 

@@ -97,9 +97,8 @@ class Pool:
     def where(self, kept: pa.ChunkedArray | NDArray[np.bool_]) -> Pool:
         """The rows for which `kept: bool[n]` is true."""
         mask = pa.array(kept) if isinstance(kept, np.ndarray) else kept
-        whole = pc.all(
-            mask, skip_nulls=False, min_count=0
-        ).as_py()  # most arms can judge everything: no copy
+        # most arms can judge every event: then no copy is made
+        whole = pc.all(mask, skip_nulls=False, min_count=0).as_py()
         table = self.table if whole else self.table.filter(mask)
         return replace(self, table=table, population=self.population or len(self))
 
