@@ -3,7 +3,8 @@
 The share of ham above the lowest threshold (any action but allow) is the target; the stricter
 actions take half, a quarter and a tenth of it. A quantile that rests on a handful of ham is
 whatever these few happen to score, so where fewer than FEWEST_EXCEEDANCES may lie above, the
-largest hundredth is taken as an exponential tail (Pickands 1975; Balkema, de Haan 1974). Kinds
+largest hundredth (with few ham the largest twentieth) is taken as an exponential tail (Pickands
+1975; Balkema, de Haan 1974). Kinds
 are nested: `latin-short/tr` in `latin-short` in ALL. Each is drawn towards the next wider one, the
 more so the less ham it has (shrinkage; James, Stein 1961). Ham counts by its weight, 1 / the
 chance that it was drawn, and how much there is by the effective number (Kish 1965).
@@ -30,6 +31,8 @@ SHARES = (1.0, 0.5, 0.25, 0.1)  # of the target rate, by POSITIVE_ACTIONS
 FEWEST_EXCEEDANCES = 10
 TAIL_SHARE = 0.01
 FEWEST_IN_TAIL = 10
+ENOUGH_HAM = 1000  # below, a hundredth is under ten scores, and thresholds would jump between days
+LONGER_TAIL_SHARE = 0.05  # so there the tail is the largest twentieth
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ def _drawn(own: tuple[float, ...], wider: tuple[float, ...], trust: float) -> tu
 def _beyond(descending: Floats, counts: Floats, reached: Floats, rate: float) -> float:
     """The quantile by an exponential tail through the largest logits."""
     total = float(counts.sum())
-    wanted = min(max(FEWEST_IN_TAIL, math.ceil(TAIL_SHARE * total)), total)
+    share = TAIL_SHARE if total >= ENOUGH_HAM else LONGER_TAIL_SHARE
+    wanted = min(max(FEWEST_IN_TAIL, math.ceil(share * total)), total)
     size = min(int(np.searchsorted(reached, wanted - 1e-9)) + 1, len(descending))
     foot = descending[size - 1]
     excess, tail = counts[:size] * (descending[:size] - foot), float(counts[:size].sum())

@@ -39,7 +39,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Distinct events that both models decided, and how many got another action."""
+    """Distinct events that both models decided, and on how many only one of them acted.
+
+    Acted is any action but allow, as monitoring counts it: how hard both act is not compared, for
+    a model that has learnt more is surer, and that alone is no reason to stop it.
+    """
 
     events: int
     disagreements: int
@@ -178,7 +182,7 @@ def _disagreement(pairs: Pairs, bounds: Bounds, alpha: float) -> Measurement:
     exact = clopper_pearson(pairs.disagreements, pairs.events, 1 - alpha)
     share, low, high = exact.value, exact.low, exact.high
     values = (
-        f"another action on {share:.2%} ({pairs.disagreements}/{pairs.events}) of the same "
+        f"only one of both acts on {share:.2%} ({pairs.disagreements}/{pairs.events}) of the same "
         f"events [{low:.2%}, {high:.2%}], bound {bound:.2%}"
     )
     verdict, reason = _decide(values, share, low, bound, pairs.events, bounds.minimum_requests)

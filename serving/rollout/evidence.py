@@ -72,7 +72,7 @@ class _Arm:
 class PhaseEvidence:
     """What was seen since a phase was applied, of the candidate and its reference.
 
-    In shadow, errors of the copies come from the gateway's counters, latencies and actions from
+    In shadow, errors of the copies come from the gateway's counters, latencies and decisions from
     decision records; in canary everything comes from the access log. A canary request counts as
     an error when it failed, was tried again, or was answered by another version.
     """
@@ -84,7 +84,7 @@ class PhaseEvidence:
         self._decisions = Tail(decisions, "*.jsonl", since)
         self._arms: dict[str, _Arm] = {}
         self._deciding: dict[str, _Arm] = {"stable": _Arm(), "shadow": _Arm()}
-        self._actions: dict[str, dict[str, str]] = {"stable": {}, "shadow": {}}
+        self._acted: dict[str, dict[str, bool]] = {"stable": {}, "shadow": {}}
 
     def live(self) -> tuple[Sample, Sample]:
         """Canary and baseline, as clients had them."""
@@ -131,16 +131,16 @@ class PhaseEvidence:
         verdict = record["verdict"]
         arm = verdict["arm"]
         of_candidate = verdict["model_version"] == self._candidate
-        if arm not in self._actions or of_candidate != (arm == "shadow"):
+        if arm not in self._acted or of_candidate != (arm == "shadow"):
             return
         if not self._is_recent(record["decided_at"]):
             return
         if len(self._deciding[arm].milliseconds) < MAXIMUM_SAMPLES:
             self._deciding[arm].milliseconds.append(record["milliseconds"])
-            self._actions[arm].setdefault(verdict["event_id"], verdict["action"])
+            self._acted[arm].setdefault(verdict["event_id"], verdict["action"] != "allow")
 
     def _pairs(self) -> Pairs:
-        stable, shadow = self._actions["stable"], self._actions["shadow"]
+        stable, shadow = self._acted["stable"], self._acted["shadow"]
         both = stable.keys() & shadow.keys()
         return Pairs(len(both), sum(stable[event] != shadow[event] for event in both))
 

@@ -96,7 +96,7 @@ def test_a_killed_controller_is_replaced_by_one_that_resumes(lab: Laboratory) ->
 
 @pytest.mark.parametrize(
     ("behaviour", "metric"),
-    [("errors=0.6", "error rate"), ("slow=120", "latency"), ("disagrees", "another action"),
+    [("errors=0.6", "error rate"), ("slow=120", "latency"), ("disagrees", "only one of both acts"),
      ("live,errors=0.6", "error rate"), ("live,slow=120", "latency")],
 )  # fmt: skip
 def test_a_bad_version_is_rolled_back_and_the_reason_names_the_metric(

@@ -113,7 +113,7 @@ def test_disagreement_counts_distinct_events_against_its_own_bound() -> None:
 def test_one_failing_metric_fails_the_whole_and_gives_the_reason() -> None:
     analysis = judge(sample(500), sample(500), Pairs(500, 250), BOUNDS)
     assert analysis.verdict == "fail"
-    assert analysis.reason.startswith("another action on 50.00%")
+    assert analysis.reason.startswith("only one of both acts on 50.00%")
 
 
 def test_a_record_is_plain_json_types() -> None:

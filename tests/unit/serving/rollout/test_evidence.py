@@ -104,6 +104,12 @@ def test_shadow_pairs_actions_on_the_same_events_once_each(files: Files) -> None
     assert (reference.requests, reference.errors) == (2, 1)
 
 
+def test_acting_harder_on_the_same_event_is_no_disagreement(files: Files) -> None:
+    pair = decision("e1", "stable", "review"), decision("e1", "shadow", "block")
+    files.write(files.decisions / "a.jsonl", *pair)
+    assert files.evidence().mirrored(Counters(1, 0))[2] == Pairs(1, 0)
+
+
 def test_decisions_of_other_versions_do_not_count(files: Files) -> None:
     files.write(
         files.decisions / "a.jsonl",
