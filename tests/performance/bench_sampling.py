@@ -41,9 +41,9 @@ SETS = (
     "text_spamassassin",
 )  # fmt: skip
 IN_TIME = ("text_youtube_spam",)
-SEEDS, MOST, WORKERS, RESAMPLES = 6, 2800, 2, 1000
+SEEDS, MOST, WORKERS, RESAMPLES = 5, 2800, 2, 1000
 GOAL, STAYS = 0.99, 1.5
-FURTHER, FOLLOWED = 20, 750  # labels past random's number, and at most, that others are followed
+FURTHER, FOLLOWED = 20, 620  # labels past random's number, and at most, that others are followed
 RANDOM, PORTFOLIO = "random", "portfolio"
 
 Floats = NDArray[np.float64]
