@@ -174,5 +174,5 @@ def strategies() -> dict[str, Strategy]:
 
 
 RIVALS = ("BreakingTies", "EmbeddingKMeans", "GreedyCoreset")
-# ContrastiveActiveLearning, the slowest by far, needed 75 labels on SMS where BreakingTies needed 46
-# (6 seeds); in a task of two classes BreakingTies, LeastConfidence and PredictionEntropy are one.
+# ContrastiveActiveLearning, by far the slowest, needed 75 labels on SMS where BreakingTies needed
+# 46 (6 seeds); with two classes BreakingTies, LeastConfidence and PredictionEntropy are one.
