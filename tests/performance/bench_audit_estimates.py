@@ -10,7 +10,6 @@ coverage really is. Beside it stand two estimates that one might make instead, w
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from data_contracts.config import PROJECT, Settings, load_settings
+from data_contracts.config import Settings, load_settings
 from data_contracts.files import write_atomically
 from evaluation.metrics import Estimate, clopper_pearson
 from tests.performance.audit_simulation import (
@@ -32,6 +31,7 @@ from tests.performance.audit_simulation import (
     simulate,
     truth,
 )
+from tests.performance.provenance import commit
 
 SEED = 20260105
 SIMULATIONS = 200
@@ -56,7 +56,7 @@ def main() -> int:
     rows = [row for scenario in SCENARIOS for row in rows_of(scenario, given.further)]
     report = {
         "name": "audit-estimates",
-        "commit": _commit(),
+        "commit": commit(),
         "seconds": round(time.monotonic() - began, 1),
         "seed": SEED,
         "scenarios": [asdict(scenario) for scenario in SCENARIOS],
@@ -174,14 +174,6 @@ def _shown(share: Mapping[str, float] | None) -> str:
     if share is None:
         return ""
     return f"{share['value']:.1%} [{share['low']:.1%}, {share['high']:.1%}]"
-
-
-def _commit() -> str:
-    said = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],
-        cwd=PROJECT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return said.stdout.strip() or "unknown"
 
 
 def _arguments() -> argparse.Namespace:

@@ -15,7 +15,6 @@ Clopper-Pearson for shares, a paired bootstrap of whole groups for differences.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
 import warnings
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from data_contracts.config import PROJECT, Settings, load_settings
+from data_contracts.config import Settings, load_settings
 from data_contracts.files import write_atomically
 from data_contracts.labels import LabelledEvent
 from evaluation.gates.base import Contender, answers
@@ -59,6 +58,7 @@ from tests.performance.poisoned_days import (
     honest_twin,
     make_day,
 )
+from tests.performance.provenance import commit
 from training.train import Plan, train
 from training.tuning import NoTrialLog
 
@@ -337,7 +337,7 @@ def _write(
 
     report = {
         "name": "label-poisoning",
-        "commit": _commit(),
+        "commit": commit(),
         "seconds": round(time.monotonic() - bench.began, 1),
         "day": {"labels": DAY_LABELS, "reviewers": REVIEWERS, "days": arguments.days},
         "rows": list(detections),
@@ -401,14 +401,6 @@ def _encoder(settings: Settings) -> CachedEncoder:
     file = asset_file(settings.data.encoder, settings.data, settings.cache)
     version = asset(settings.data.encoder).sha256
     return CachedEncoder(OnnxEncoder(file), settings.cache / "embeddings", version)
-
-
-def _commit() -> str:
-    said = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],
-        cwd=PROJECT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return said.stdout.strip() or "unknown"
 
 
 def _arguments() -> argparse.Namespace:

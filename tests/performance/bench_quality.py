@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import subprocess
 import sys
 import time
 import warnings
@@ -29,7 +28,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from data_contracts.config import PROJECT, Settings, load_settings
+from data_contracts.config import Settings, load_settings
 from data_contracts.errors import MissingPart
 from data_contracts.files import write_atomically
 from data_contracts.labels import LabelledEvent
@@ -53,6 +52,7 @@ from pipelines.features.text.embedding_cache import CachedEncoder
 from pipelines.features.text.encoder import OnnxEncoder, TextEncoder
 from pipelines.near_duplicates import group_related
 from pipelines.splits import grouped_folds
+from tests.performance.provenance import commit
 from tests.performance.quality_baselines import (
     Baseline,
     Scores,
@@ -395,7 +395,7 @@ def _write(
 ) -> None:
     report = {
         "name": "quality",
-        "commit": _commit(),
+        "commit": commit(),
         "seconds": round(time.monotonic() - laboratory.began, 1),
         "trials": laboratory.trials,
         "rows": list(figures),
@@ -497,14 +497,6 @@ def _started(
 
 def _split(training: Rows, test: Rows) -> Split:
     return Split(training.texts, training.labels, _inner_folds(training), test.texts)
-
-
-def _commit() -> str:
-    said = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],
-        cwd=PROJECT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return said.stdout.strip() or "unknown"
 
 
 def _arguments() -> argparse.Namespace:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 import warnings
@@ -27,12 +26,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from data_contracts.config import PROJECT, Settings, load_settings
+from data_contracts.config import Settings, load_settings
 from data_contracts.files import write_atomically
 from pipelines.assets import asset, asset_file
 from pipelines.catalogue import dataset, read_labelled
 from pipelines.features.text.embedding_cache import CachedEncoder
 from pipelines.features.text.encoder import OnnxEncoder
+from tests.performance.provenance import commit
 from tests.performance.sampling_lab import Bench, Corpus, learning_curve
 from tests.performance.sampling_strategies import RIVALS, strategies
 
@@ -107,7 +107,7 @@ def main() -> int:
     rows = list(_rows(names, found, full, corpora))
     report = {
         "name": "sampling",
-        "commit": _commit(),
+        "commit": commit(),
         "seconds": round(time.monotonic() - began, 1),
         "seeds": arguments.seeds,
         "rows": rows,
@@ -276,14 +276,6 @@ def _present(name: str, settings: Settings) -> bool:
 
 def _say(began: float, message: str) -> None:
     print(f"{time.monotonic() - began:7.1f} s  {message}", file=sys.stderr, flush=True)
-
-
-def _commit() -> str:
-    said = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],
-        cwd=PROJECT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return said.stdout.strip() or "unknown"
 
 
 def _arguments() -> argparse.Namespace:

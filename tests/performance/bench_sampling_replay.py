@@ -31,7 +31,6 @@ emergence signal, too.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -46,13 +45,14 @@ import numpy as np
 import orjson
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from data_contracts.config import PROJECT, Labelling, Settings, load_settings
+from data_contracts.config import Labelling, Settings, load_settings
 from data_contracts.files import write_atomically
 from pipelines.assets import asset, asset_file
 from pipelines.catalogue import read_labelled
 from pipelines.features.text.embedding_cache import CachedEncoder
 from pipelines.features.text.encoder import OnnxEncoder
 from pipelines.tables import duckdb_backend
+from tests.performance.provenance import commit
 from tests.performance.replay_picture import draw
 from tests.performance.replay_run import BLIND, PORTFOLIO, RANDOM, Curve, Traffic, replay
 from tests.performance.replay_traffic import Corpus, Family, Rates, corpus_of, roles
@@ -106,7 +106,7 @@ def main() -> int:
     rows = [_row(curves, family, arm) for family in names for arm in arms]
     report = {
         "name": "sampling-replay",
-        "commit": _commit(),
+        "commit": commit(),
         "seconds": round(time.monotonic() - began, 1),
         "seeds": arguments.seeds,
         "rates": asdict(rates) | {"labels_a_day": rates.budget, "planted_a_day": rates.planted},
@@ -293,14 +293,6 @@ def _kept(folder: Path) -> Corpus:
 
 def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
-
-
-def _commit() -> str:
-    said = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],
-        cwd=PROJECT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return said.stdout.strip() or "unknown"
 
 
 def _arguments() -> argparse.Namespace:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -33,7 +32,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_contracts.config import PROJECT, load_settings
+from data_contracts.config import load_settings
 from data_contracts.files import write_atomically
 from pipelines.labelling.emergence import emergence_column
 from pipelines.labelling.pool import MOST_COMPARED
@@ -41,6 +40,7 @@ from pipelines.labelling.samplers import SAMPLERS, Pool, Portfolio
 from pipelines.labelling.samplers.base import stacked
 from pipelines.labelling.shortlist import Shortlist, shortlist
 from pipelines.tables import duckdb_backend, parquet, spark_backend
+from tests.performance.provenance import commit
 from tests.performance.scale_picture import draw
 from tests.performance.scale_pool import pool_files
 
@@ -93,7 +93,7 @@ def main() -> int:
         same = _same(rows[0], rows[1])
     report = {
         "name": "sampling-scale",
-        "commit": _commit(),
+        "commit": commit(),
         "rows": [{name: row[name] for name in row if name != "task"} for row in rows],
         "goals": _goals(rows[2], rows[1], same),
     }
@@ -265,14 +265,6 @@ def _say(message: str) -> None:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _commit() -> str:
-    said = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],
-        cwd=PROJECT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return said.stdout.strip() or "unknown"
 
 
 def _arguments() -> argparse.Namespace:
