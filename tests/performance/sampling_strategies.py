@@ -175,4 +175,5 @@ def strategies() -> dict[str, Strategy]:
 
 RIVALS = ("BreakingTies", "EmbeddingKMeans", "GreedyCoreset")
 # ContrastiveActiveLearning, by far the slowest, needed 75 labels on SMS where BreakingTies needed
-# 46 (6 seeds); with two classes BreakingTies, LeastConfidence and PredictionEntropy are one.
+# 46 (6 seeds, batches from two labels); with two classes BreakingTies, LeastConfidence and
+# PredictionEntropy are one.

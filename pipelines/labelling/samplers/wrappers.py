@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.labelling.samplers.audit import ORDER
 from pipelines.labelling.samplers.base import (
     Draw,
     Integers,
@@ -23,7 +24,6 @@ from pipelines.neighbours import distinct
 
 NEAR_DUPLICATE = 0.95  # cosine on the frozen encoder: texts that differ in a number or a name
 ASKED = 4  # times as many as wanted, so that enough remain without the repeats
-ORDER = "audit_order"
 
 
 @dataclass(frozen=True)
