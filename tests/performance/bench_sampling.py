@@ -6,8 +6,8 @@ For each set and seed a grouped 30 % is the test (YouTube: the later part, in ti
 is the pool to label in batches that grow by 10 %. Labels needed: the first size from which the
 mean curve over the seeds stays at 99 % of the average precision with the whole pool labelled, up to
 one and a half times that size. Intervals are 95 %, from drawing the seeds again. Every label
-counts, the audit's and the first batch's too. The portfolio's prior shares were set after looking at
-SMS and SpamAssassin: its figures there are optimistic.
+counts, the audit's and the first batch's too. The portfolio's prior shares were set after looking
+at SMS and SpamAssassin: its figures there are optimistic.
 """
 
 from __future__ import annotations
