@@ -374,6 +374,12 @@ class LabelQueueMachine(RuleBasedStateMachine):
         self.seen["reopened"] += after["open"] > before["open"]
         self.seen["disputed again"] += after["contested"] > before["contested"]
 
+    @rule(pick=picks, adjudicator=adjudicators, label=labels)
+    def settle_and_withdraw(self, pick: int, adjudicator: str, label: str) -> None:
+        """So that disputes come back: a settled one loses the answer that settled it."""
+        self.adjudicate(adjudicator, 3, label, settle=True)
+        self.judge_batch(pick, adjudicated=True, state="removed")
+
     @rule(seconds=st.sampled_from(JUMPS), restart=st.integers(0, 7))
     def clock(self, seconds: int, restart: int) -> None:
         """Time jumps; now and then the process ends meanwhile and another opens the database."""
