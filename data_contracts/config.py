@@ -124,6 +124,25 @@ class Review(Section):
     lease_hours: Annotated[float, Field(gt=0)]
 
 
+class EnsembleStage(Section):
+    """One stage beside the text: `module:Class` of its extractor and specialist, and its cost.
+
+    `modality` is what the event must carry; `cpu_milliseconds` is the expected cost of running
+    the stage once, which the activation policy weighs against the event's doubt.
+    """
+
+    modality: Annotated[str, Field(pattern=r"^[a-z_]+$")]
+    extractor: Annotated[str, Field(pattern=r"^[a-z_.]+:[A-Za-z]+$")]
+    specialist: Annotated[str, Field(pattern=r"^[a-z_.]+:[A-Za-z]+$")]
+    cpu_milliseconds: Annotated[float, Field(gt=0)]
+
+
+class EnsembleSettings(Section):
+    """The stages beside the text, cheap ones first. A new modality is one line here."""
+
+    stages: dict[str, EnsembleStage]
+
+
 class Training(Section):
     """What one training does by default."""
 
@@ -234,6 +253,7 @@ class Settings(Section):
     traffic: Traffic
     state: State
     labelling: Labelling
+    ensemble: EnsembleSettings
     review: Review
     training: Training
     gates: Gates

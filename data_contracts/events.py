@@ -26,9 +26,10 @@ from data_contracts.errors import ContractViolation
 
 MAX_TEXT_CHARACTERS = 65_536
 MAX_MEDIA = 16
-MAX_CONTEXT_ENTRIES = 64
+MAX_CONTEXT_ENTRIES = 128
 MAX_EVENT_BYTES = 1_048_576
 MAX_FIELD_CHARACTERS = 64
+ENRICHED_PREFIXES = ("behaviour.", "surroundings.")
 _SHOWN_FIELDS = {"event_id", "id", "occurred_at", "time", "language", "kind", "sha256", "path"}
 
 ContextValue = str | bool | int | float | None
@@ -56,6 +57,11 @@ class MediaReference(BaseModel):
 
 class Event(BaseModel):
     """One piece of content with its account and context.
+
+    Of `context`, Weir knows the signals that `pipelines.features` names (`device`, `country`,
+    `account_created_at`, …); other numbers become columns of the prefilter. Keys under
+    ENRICHED_PREFIXES hold features of the past as of the event's time; enrichment writes them,
+    and keeps those that are there, so that an event is scored again as it was.
 
     `occurred_at` is UTC; a time without a zone is read as UTC. `language` is a BCP 47 tag.
     """

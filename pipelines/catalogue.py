@@ -49,6 +49,15 @@ class Located:
     constants: tuple[Mapping[str, str], ...]
 
 
+@dataclass(frozen=True)
+class Collected:
+    """The files of one collection by file name: `verified` when every sha256 is the catalogue's."""
+
+    name: str
+    paths: Mapping[str, Path]
+    verified: bool
+
+
 def datasets() -> Mapping[str, DatasetEntry]:
     """Every dataset of the catalogue by name: title, licence, origin, columns."""
     return load_catalogue().datasets
@@ -63,6 +72,29 @@ def dataset(name: str) -> DatasetEntry:
             f"add an entry, or use one of {', '.join(known)}"
         )
     return known[name]
+
+
+def collection(name: str, data: Data) -> Collected:
+    """The files of a collection under the data root; MissingPart where one is absent.
+
+    As with datasets, files that differ from the catalogue's are used and reported.
+    """
+    known = load_catalogue().collections
+    if name not in known:
+        raise MissingPart(
+            f"collection {name!r} is not in data_contracts/catalogue.yaml; "
+            f"add an entry, or use one of {', '.join(known)}"
+        )
+    paths, sums = {}, {}
+    for relative in known[name].files:
+        path = data.root / relative
+        if not path.is_file():
+            raise MissingPart(
+                f"collection {name}: {path} is missing; place it there (origin: "
+                f"{known[name].origin}), or set data.root (WEIR__DATA__ROOT) to where it is"
+            )
+        paths[path.name], sums[relative] = path, file_sha256(path)
+    return Collected(name, paths, sums == known[name].files)
 
 
 def locate(name: str, data: Data, cache: Path) -> Located:

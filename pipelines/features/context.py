@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data_contracts.events import Event
+from data_contracts.events import ENRICHED_PREFIXES, Event
 
 MINIMUM_SHARE = 0.01
 ALWAYS = ("images", "videos")
@@ -17,7 +17,10 @@ ALWAYS = ("images", "videos")
 
 @dataclass(frozen=True)
 class ContextColumns:
-    """Which context keys are columns; fixed when a model is trained. A missing entry is NaN."""
+    """Which context keys are columns; fixed when a model is trained. A missing entry is NaN.
+
+    Enriched keys are none: they belong to the specialists of behaviour and surroundings.
+    """
 
     keys: tuple[str, ...] = ()
 
@@ -25,7 +28,10 @@ class ContextColumns:
     def of(cls, events: Sequence[Event], minimum_share: float = MINIMUM_SHARE) -> ContextColumns:
         """Keys with a number or a truth value in at least `minimum_share` of the events."""
         counts = Counter(
-            key for event in events for key, entry in event.context.items() if _is_number(entry)
+            key
+            for event in events
+            for key, entry in event.context.items()
+            if _is_number(entry) and not key.startswith(ENRICHED_PREFIXES)
         )
         enough = minimum_share * len(events)
         return cls(tuple(sorted(key for key, count in counts.items() if count >= enough)))

@@ -1,0 +1,4 @@
+"""Images and videos as users send them: untrusted bytes, read within bounds.
+
+Decoding runs in a process of its own; imports `data_contracts` only.
+"""

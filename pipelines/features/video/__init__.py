@@ -1,0 +1,4 @@
+"""Videos: sampled frames, their sequence, and near-duplicates.
+
+Imports `data_contracts` and the other packages of `pipelines.features` only.
+"""
