@@ -1,0 +1,209 @@
+"""Fusion: cross-attention over modality tokens, with a mask for what is missing or was not run.
+
+Every stage that ran gives one token: its log-odds, its columns and its embedding, projected.
+Tokens attend to each other, learned queries attend to them all, and a small network reads the
+result together with the masked log-odds. A stage that is absent is masked out of both, so the
+same weights answer after any part of the stages. Training hides stages at random, so that no
+stage can carry the rest (Neverova et al. 2016, "ModDrop"; Vaswani et al. 2017, "Attention Is All
+You Need"; Jaegle et al. 2021, "Perceiver", for the queries).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.logistic import Floats
+
+Array = NDArray[np.float32]
+Booleans = NDArray[np.bool_]
+LOG_ODDS_BOUND = 8.0
+MASKED = -1e9
+QUERIES = 2
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class FusionParameters:
+    """`width` of a token; `modality_dropout` is the chance that a present stage is hidden."""
+
+    width: int = 24
+    epochs: int = 30
+    modality_dropout: float = 0.3
+    dropout: float = 0.2
+    weight_decay: float = 1e-3
+    learning_rate: float = 3e-3
+
+
+@dataclass(frozen=True)
+class FusionRows:
+    """n events over S stages, one fixed order: `present` bool[n, S], `log_odds` float64[n, S] of
+    the specialists (0 where absent), and `vectors`, a float32[n, d_s] a stage (0 where absent).
+    """
+
+    present: Booleans
+    log_odds: Floats
+    vectors: tuple[Array, ...]
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def part(self, rows: NDArray[Any]) -> FusionRows:
+        return FusionRows(
+            self.present[rows], self.log_odds[rows], tuple(part[rows] for part in self.vectors)
+        )
+
+    def keeping(self, kept: Booleans) -> FusionRows:
+        """The same events as if only `kept` (bool[S] or bool[n, S]) had run."""
+        present = self.present & kept
+        return FusionRows(present, np.where(present, self.log_odds, 0.0), self.vectors)
+
+
+class Fusion:
+    """A fitted network: `weights` by name."""
+
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        self.weights = dict(weights)
+
+    def score(self, rows: FusionRows) -> Floats:
+        """Log-odds float64[n]; each from its own row alone. Every row has some stage."""
+        log_odds = rows.log_odds.astype(np.float32)
+        return np.asarray(
+            _forward(np, self.weights, rows.present, log_odds, rows.vectors), np.float64
+        )
+
+
+def mean_score(members: Sequence[Fusion], rows: FusionRows) -> Floats:
+    """float64[n]: the mean log-odds of several networks."""
+    return np.asarray(np.mean([member.score(rows) for member in members], axis=0))
+
+
+def fit_fusion(
+    rows: FusionRows,
+    targets: NDArray[np.int64],
+    weights: Floats,
+    parameters: FusionParameters,
+    *,
+    seed: int,
+) -> Fusion:
+    """Train with AdamW and a one-cycle rate; the same rows and seed give the same network.
+
+    `weights` float64[n] say how much each row counts.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    tensors = _tensors(rows, targets, weights)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _initial([vector.shape[1] for vector in rows.vectors], parameters.width)
+        optimiser = torch.optim.AdamW(
+            network.values(), lr=parameters.learning_rate, weight_decay=parameters.weight_decay
+        )
+        steps = parameters.epochs * -(-len(rows) // BATCH)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, parameters.learning_rate, total_steps=steps
+        )
+        for _ in range(parameters.epochs):
+            for chosen in torch.split(torch.randperm(len(rows)), BATCH):
+                loss = _loss(network, tuple(part[chosen] for part in tensors), parameters)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+    return Fusion({name: weight.detach().numpy().copy() for name, weight in network.items()})
+
+
+def _forward(
+    xp: Any,
+    w: Mapping[str, Any],
+    present: Any,
+    log_odds: Any,
+    vectors: Sequence[Any],
+    drop: Callable[[Any], Any] = lambda read: read,
+) -> Any:
+    """Log-odds [n]. `xp` is numpy or torch: one text for serving and training."""
+    bounded = xp.clip(log_odds / LOG_ODDS_BOUND, -1, 1)
+    tokens = xp.stack([_token(xp, w, at, bounded, vector) for at, vector in enumerate(vectors)], 1)
+    mask = present[:, None, :]
+    tokens = tokens + _attended(xp, w, "among", tokens, tokens, mask)
+    pooled = _attended(xp, w, "pool", w["query"][None], tokens, mask)
+    read = xp.concatenate([pooled.reshape(len(present), -1), bounded, bounded * 0 + present], 1)
+    hidden = xp.clip(drop(read) @ w["read.weight"] + w["read.bias"], 0.0, None)
+    return (hidden @ w["answer.weight"] + w["answer.bias"])[:, 0]
+
+
+def _token(xp: Any, w: Mapping[str, Any], at: int, bounded: Any, vector: Any) -> Any:
+    """[n, width]: what a stage says, how sure it is, and what it saw."""
+    says = bounded[:, at : at + 1]
+    inputs = xp.concatenate([vector, says, abs(says)], 1)
+    return xp.clip(inputs @ w[f"token.weight.{at}"] + w[f"token.bias.{at}"], 0.0, None)
+
+
+def _attended(
+    xp: Any, w: Mapping[str, Any], block: str, queries: Any, tokens: Any, mask: Any
+) -> Any:
+    """[n, q, width] from queries [n or 1, q, width], tokens [n, S, width] and mask [n, 1, S]."""
+    q, k, v = queries @ w[f"{block}.q"], tokens @ w[f"{block}.k"], tokens @ w[f"{block}.v"]
+    scores = xp.where(mask, q @ k.swapaxes(1, 2) / float(q.shape[-1]) ** 0.5, MASKED)
+    raised = xp.exp(scores - xp.amax(scores, -1, keepdims=True))
+    return raised / xp.sum(raised, -1, keepdims=True) @ v @ w[f"{block}.o"]
+
+
+def _loss(network: Mapping[str, Any], batch: tuple[Any, ...], parameters: FusionParameters) -> Any:
+    import torch
+
+    present, log_odds, targets, weights, *vectors = batch
+    shown = _shown(present, parameters.modality_dropout)
+    logits = _forward(
+        torch, network, shown, torch.where(shown, log_odds, 0.0), vectors,
+        lambda read: torch.nn.functional.dropout(read, parameters.dropout),
+    )  # fmt: skip
+    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (each * weights).sum() / weights.sum()
+
+
+def _shown(present: Any, dropout: float) -> Any:
+    """Modality dropout; an event that would lose every stage keeps them all."""
+    import torch
+
+    shown = present & (torch.rand(present.shape) >= dropout)
+    return shown | (present & ~shown.any(1, keepdim=True))
+
+
+def _initial(widths: Sequence[int], width: int) -> dict[str, Any]:
+    """Weights by name, scaled by the number of what feeds them (Glorot, Bengio 2010)."""
+    read = QUERIES * width + 2 * len(widths)
+    shapes = {"query": (QUERIES, width), "read.weight": (read, width), "answer.weight": (width, 1)}
+    shapes |= {f"token.weight.{at}": (inputs + 2, width) for at, inputs in enumerate(widths)}
+    shapes |= {f"{block}.{part}": (width, width) for block in ("among", "pool") for part in "qkvo"}
+    biases = {"read.bias": width, "answer.bias": 1}
+    biases |= {f"token.bias.{at}": width for at in range(len(widths))}
+    return {name: _normal(shape) for name, shape in shapes.items()} | {
+        name: _zeros(size) for name, size in biases.items()
+    }
+
+
+def _normal(shape: tuple[int, int]) -> Any:
+    import torch
+
+    return (torch.randn(shape) / shape[0] ** 0.5).requires_grad_()
+
+
+def _zeros(size: int) -> Any:
+    import torch
+
+    return torch.zeros(size, requires_grad=True)
+
+
+def _tensors(rows: FusionRows, targets: NDArray[np.int64], weights: Floats) -> tuple[Any, ...]:
+    import torch
+
+    numbers = (rows.log_odds, targets, weights, *rows.vectors)
+    return torch.from_numpy(rows.present), *(
+        torch.from_numpy(np.asarray(number, np.float32)) for number in numbers
+    )
