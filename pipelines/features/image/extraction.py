@@ -44,7 +44,7 @@ class ImageExtractor:
         ]
         embeddings = [self._encoder.encode(image.rgb) for image in images]
         mean = np.asarray(np.mean(embeddings, axis=0), np.float32)
-        return Features(combined(rows, np.mean), mean, notes)
+        return Features(combined(rows, np.nanmean), mean, notes)
 
     def _size(self, reference: MediaReference) -> int | None:
         content = self._media.content(reference)

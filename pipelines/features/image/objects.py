@@ -64,7 +64,7 @@ class ObjectsExtractor:
         if not images:
             return no_features(len(self.names), 0, *notes)
         rows = [self._seen(image.rgb) for image in images]
-        return Features(combined(rows, np.max), np.zeros(0, np.float32), notes)
+        return Features(combined(rows, np.nanmax), np.zeros(0, np.float32), notes)
 
     def _seen(self, rgb: Pixels) -> Floats:
         unsafe = self._nsfw.answer(nsfw_input(rgb))[1]

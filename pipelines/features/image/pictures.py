@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +42,8 @@ def pictures(event: Event, media: MediaReader) -> Pictures:
     )
 
 
-def combined(rows: list[Floats], how: Callable[..., Floats]) -> Floats:
-    """One row of several, column by column; a column is NaN only where it is NaN in all."""
+def combined(rows: list[Floats], how: Callable[..., Any]) -> Floats:
+    """One row of several by `how` (numpy.nanmean); NaN only where a column is NaN in all."""
     table = np.array(rows, np.float32)
     known = ~np.isnan(table).all(axis=0)
     result = np.full(table.shape[1], np.nan, np.float32)
