@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,18 +113,36 @@ def _mixed(values: Shingles) -> Shingles:
     return values ^ (values >> np.uint64(33))
 
 
+def signature(text: str) -> Shingles | None:
+    """uint64[BANDS, BAND_ROWS]: the MinHash signature of a normalised text; None of an empty one.
+
+    The share of equal entries of two signatures estimates the similarity of their texts.
+    """
+    hashes = _shingles(text)
+    return _signature(hashes) if len(hashes) else None
+
+
 def _buckets(shingles: dict[int, Shingles]) -> Iterable[list[int]]:
     """Texts that agree in one band of their MinHash signatures: the candidates."""
-    rng = np.random.default_rng(_SEED)
-    factors = rng.integers(1, 2**63, size=(BANDS * BAND_ROWS, 1), dtype=np.uint64) | np.uint64(1)
-    offsets = rng.integers(0, 2**63, size=(BANDS * BAND_ROWS, 1), dtype=np.uint64)
     tables: list[dict[bytes, list[int]]] = [defaultdict(list) for _ in range(BANDS)]
     for item, hashes in shingles.items():
         if len(hashes):
-            signature = (_mixed(factors * hashes + offsets)).min(axis=1).reshape(BANDS, BAND_ROWS)
-            for band, table in zip(signature, tables, strict=True):
+            for band, table in zip(_signature(hashes), tables, strict=True):
                 table[band.tobytes()].append(item)
     return (bucket for table in tables for bucket in table.values() if len(bucket) > 1)
+
+
+def _signature(hashes: Shingles) -> Shingles:
+    factors, offsets = _permutations()
+    least: Shingles = _mixed(factors * hashes + offsets).min(axis=1)
+    return least.reshape(BANDS, BAND_ROWS)
+
+
+@cache
+def _permutations() -> tuple[Shingles, Shingles]:
+    rng = np.random.default_rng(_SEED)
+    factors = rng.integers(1, 2**63, size=(BANDS * BAND_ROWS, 1), dtype=np.uint64) | np.uint64(1)
+    return factors, rng.integers(0, 2**63, size=(BANDS * BAND_ROWS, 1), dtype=np.uint64)
 
 
 def _join_similar(

@@ -1,0 +1,63 @@
+"""Where the account says it is, where it comes from, and where it came from before."""
+
+from __future__ import annotations
+
+from data_contracts.events import Event
+from pipelines.feature_store.states import StateStore
+from pipelines.features.surroundings.moments import seconds
+from pipelines.features.surroundings.trails import Trail, mark, read_trail, write_trail
+
+NAMES = ("country_differs", "country_share", "countries_day", "countries")
+DAY = 86_400.0
+
+
+class Geography:
+    """Keeps the countries of an account's latest posts, by address where it is known."""
+
+    def __init__(self, states: StateStore) -> None:
+        self._states = states
+
+    def features(self, event: Event) -> dict[str, float]:
+        """`country_share`: of the account's earlier posts that came from this country."""
+        return _differing(event) | self._habit(event)
+
+    def observe(self, event: Event) -> None:
+        at, country = seconds(event), _country(event)
+        if event.account and at is not None and country:
+            trail = read_trail(self._states, _key(event.account))
+            grown = trail.joined(at, mark(country), 0)
+            write_trail(self._states, _key(event.account), grown)
+
+    def _habit(self, event: Event) -> dict[str, float]:
+        at, country = seconds(event), _country(event)
+        if not event.account or at is None or not country:
+            return {}
+        past = read_trail(self._states, _key(event.account)).until(at)
+        return {} if past is None else _habit(past, at, mark(country))
+
+
+def _habit(past: Trail, at: float, country: int) -> dict[str, float]:
+    return {
+        "country_share": float((past.sightings["who"] == country).mean()),
+        "countries_day": float(past.spread(at, DAY).accounts),
+        "countries": float(past.spread(at, float("inf")).accounts),
+    }
+
+
+def _differing(event: Event) -> dict[str, float]:
+    said, found = event.context.get("country"), event.context.get("ip_country")
+    if not isinstance(said, str) or not isinstance(found, str):
+        return {}
+    return {"country_differs": float(said.upper() != found.upper())}
+
+
+def _country(event: Event) -> str | None:
+    for name in ("ip_country", "country"):
+        country = event.context.get(name)
+        if isinstance(country, str) and country:
+            return country.upper()
+    return None
+
+
+def _key(account: str) -> str:
+    return f"place:{mark(account):08x}:{account[:64]}"
