@@ -5,6 +5,7 @@
     │   ├── ContractViolation      2   an event, label or file breaks its contract
     │   ├── ConfigurationError     2   a setting is missing, unknown or out of range
     │   ├── LabelRefused           2   a label for a task that its reviewer does not hold
+    │   ├── FutureLeak             2   features of an event hold what was not known at its time
     │   └── MissingPart            2   a dataset, model asset, program or secret is absent
     ├── ServiceUnavailable         1   a server that should answer does not
     └── NothingToDo               99   expected emptiness: the step is skipped
@@ -49,6 +50,10 @@ class ConfigurationError(BadInput):
 
 class LabelRefused(BadInput):
     """A label for a task that its reviewer does not hold, or that has its label already."""
+
+
+class FutureLeak(BadInput):
+    """Features of an event hold what was not known at its time."""
 
 
 class MissingPart(BadInput):

@@ -1,4 +1,4 @@
-"""The online feature store: the newest features of an entity, read within microseconds.
+"""The feature store: newest rows and folded state online, the same features replayed offline.
 
-May import `data_contracts` only.
+`base`, `states` and `lmdb` import `data_contracts` only; `offline` also the lake and enrichment.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import lmdb
 
-from data_contracts.errors import ConfigurationError
+from data_contracts.errors import ConfigurationError, ServiceUnavailable
 from pipelines.feature_store.base import FeatureRow, FeatureView, check_row, pack, unpack
 
 GIBIBYTE = 1 << 30
@@ -69,4 +69,71 @@ class LmdbStore:
     def _opened(self) -> lmdb.Environment:
         if self._environment is None:
             raise RuntimeError(f"feature store {self.folder} is not open; use `with LmdbStore(…)`")
+        return self._environment
+
+
+class LmdbStates:
+    """A `StateStore` in `folder`. Use it in a `with` statement, opened once a process.
+
+    Writes survive the end of the process at once, and a crash of the machine up to the last
+    `flush` (MDB_NOSYNC of LMDB's documentation): the rest is folded again from the log.
+    A store that is full raises ConfigurationError, one that cannot be read ServiceUnavailable.
+    """
+
+    def __init__(self, folder: Path, map_bytes: int = 16 * GIBIBYTE) -> None:
+        self.folder = folder
+        self.map_bytes = map_bytes
+        self._environment: lmdb.Environment | None = None
+
+    def __enter__(self) -> LmdbStates:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._environment = lmdb.open(
+                str(self.folder), map_size=self.map_bytes, max_readers=256, sync=False
+            )
+        except lmdb.Error as error:
+            raise ServiceUnavailable(
+                f"state store {self.folder} does not open ({error}); restore it, or delete the "
+                "folder and replay the log"
+            ) from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+        self._opened().close()
+        self._environment = None
+
+    def flush(self) -> None:
+        """Write everything through to the disk."""
+        self._opened().sync(True)
+
+    def get(self, key: str) -> bytes | None:
+        try:
+            with self._opened().begin() as transaction:
+                state: bytes | None = transaction.get(key.encode())
+                return state
+        except lmdb.Error as error:
+            raise self._down(error) from None
+
+    def put(self, key: str, state: bytes) -> None:
+        try:
+            with self._opened().begin(write=True) as transaction:
+                transaction.put(key.encode(), state)
+        except lmdb.MapFullError:
+            raise ConfigurationError(
+                f"state store {self.folder} is full at {self.map_bytes} bytes; raise map_bytes"
+            ) from None
+        except lmdb.Error as error:
+            raise self._down(error) from None
+
+    def _down(self, error: Exception) -> ServiceUnavailable:
+        return ServiceUnavailable(
+            f"state store {self.folder} failed ({error}); see that its disk is there"
+        )
+
+    def _opened(self) -> lmdb.Environment:
+        if self._environment is None:
+            raise ServiceUnavailable(
+                f"state store {self.folder} is not open; use `with LmdbStates(…)`"
+            )
         return self._environment

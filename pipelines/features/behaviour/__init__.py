@@ -1,4 +1,5 @@
-"""Accounts: age, rhythm, graph, engagement and devices, as of the event's time.
+"""Accounts and devices: age, rhythm, graph, engagement, as of the event's time.
 
-Imports `data_contracts` and the other packages of `pipelines.features` only.
+Imports `data_contracts`, the other packages of `pipelines.features`, and the protocol of
+`pipelines.feature_store.states`.
 """

@@ -1,0 +1,152 @@
+"""Features of the past, built again from the lake: the online code over a replay of the log.
+
+Memory holds the rows of two days at a time and the folded state, never the log. The lake keeps
+no time of arrival: an event that came late online is replayed at its own time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_contracts.actions import Action
+from data_contracts.errors import BadInput, FutureLeak
+from data_contracts.events import ENRICHED_PREFIXES, Event
+from pipelines import lake as tables
+from pipelines.enrichment import Enrichment, bare
+
+ACTIONS = pa.schema(
+    [
+        pa.field("account", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("device", pa.string()),
+    ]
+)
+PAST = pa.schema([pa.field("event_id", pa.string(), nullable=False), pa.field("past", pa.string())])
+ROWS = 1024
+
+
+def build(lake: Path, enrichment: Enrichment, target: Path) -> int:
+    """Write the features of all the lake's events to one Parquet file; how many events.
+
+    Columns: `event_id`, and `past`, a JSON object of the enriched keys (float64 to the last bit).
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with pq.ParquetWriter(target, PAST, compression="zstd") as writer:
+        for batch in _batches(replayed(lake, enrichment)):
+            writer.write_batch(batch)
+            written += batch.num_rows
+    return written
+
+
+def replayed(lake: Path, enrichment: Enrichment) -> Iterator[Event]:
+    """The lake's events as they would have been enriched, in order of time."""
+    return enrichment.replay(map(bare, events_of(lake)), actions_of(lake))
+
+
+def past_of(event: Event) -> Mapping[str, float]:
+    """What enrichment wrote into an event, by its whole key."""
+    return {
+        key: float(entry)
+        for key, entry in event.context.items()
+        if key.startswith(ENRICHED_PREFIXES) and isinstance(entry, bool | int | float)
+    }
+
+
+def events_of(lake: Path) -> Iterator[Event]:
+    """All events of the lake, in order of time; a day is in memory at a time."""
+    for day in tables.days(lake, "events"):
+        rows = tables.read(lake, "events", [day])
+        ordered = rows.sort_by([("occurred_at", "ascending"), ("event_id", "ascending")])
+        yield from map(tables.event_of, _records(ordered))
+
+
+def actions_of(lake: Path) -> Iterator[Action]:
+    """All actions of the lake, in order of time: `actions/day=YYYY-MM-DD/*.parquet`."""
+    for day in sorted(lake.glob("actions/day=*")):
+        for row in _records(_read_actions(day).sort_by([("at", "ascending")])):
+            yield Action(**row)
+
+
+def write_actions(lake: Path, day: str, actions: Iterable[Action]) -> None:
+    """One day of the action log, in the order of time."""
+    rows = [vars(action) for action in sorted(actions, key=lambda action: action.at)]
+    path = lake / "actions" / f"day={day}" / tables.PART
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=ACTIONS), path, compression="zstd")
+
+
+def check_point_in_time(
+    built: Sequence[Event],
+    actions: Sequence[Action],
+    fresh: Callable[[], Enrichment],
+    *,
+    sample: int,
+    rng: np.random.Generator,
+) -> None:
+    """Compute a sample of built events again, each from the log cut off at its time.
+
+    `built` are enriched events in order of time, `actions` the action log, `fresh` gives an
+    enrichment that knows nothing. Raises FutureLeak at the first feature that differs, to the
+    last bit: it holds something of the event itself or of what came later.
+    """
+    chosen = rng.choice(len(built), size=min(sample, len(built)), replace=False)
+    for row in sorted(int(one) for one in chosen):
+        expected = past_of(_as_of(built[row], built[:row], actions, fresh()))
+        _compare(built[row], past_of(built[row]), expected)
+
+
+def _as_of(
+    event: Event, earlier: Sequence[Event], actions: Sequence[Action], enrichment: Enrichment
+) -> Event:
+    known = [action for action in actions if event.occurred_at and action.at < event.occurred_at]
+    for _ in enrichment.replay(map(bare, earlier), known):
+        pass  # a replay tells the enrichment of every event
+    return enrichment.enriched(bare(event))
+
+
+def _compare(event: Event, built: Mapping[str, float], expected: Mapping[str, float]) -> None:
+    for key in sorted(built.keys() | expected.keys()):
+        if built.get(key) != expected.get(key):
+            raise FutureLeak(
+                f"event {event.event_id} at {event.occurred_at}: {key} = {built.get(key)}, but the "
+                f"log up to then gives {expected.get(key)}; read every source before it is told "
+                "of the event, and use nothing that is later"
+            )
+
+
+def _batches(events: Iterable[Event]) -> Iterator[pa.RecordBatch]:
+    rows: list[dict[str, str]] = []
+    for event in events:
+        rows.append(
+            {"event_id": event.event_id, "past": orjson.dumps(dict(past_of(event))).decode()}
+        )
+        if len(rows) == ROWS:
+            yield pa.RecordBatch.from_pylist(rows, schema=PAST)
+            rows = []
+    if rows:
+        yield pa.RecordBatch.from_pylist(rows, schema=PAST)
+
+
+def _records(table: pa.Table) -> Iterator[dict[str, Any]]:
+    for batch in table.to_batches(max_chunksize=ROWS):
+        yield from batch.to_pylist()
+
+
+def _read_actions(day: Path) -> pa.Table:
+    try:
+        parts = [
+            pq.ParquetFile(path).read().cast(ACTIONS) for path in sorted(day.glob("*.parquet"))
+        ]
+        return pa.concat_tables([ACTIONS.empty_table(), *parts])
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        raise BadInput(f"{day} is not a readable part of the action log ({error})") from None

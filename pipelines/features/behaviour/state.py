@@ -1,0 +1,167 @@
+"""The folded history of accounts and devices: read for an event, then told of it.
+
+The same code runs online, over a store on disk, and offline, over a replay of the log: a feature
+is the same to the last bit wherever it is computed (on machines whose `exp` and `log` agree).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from data_contracts.actions import Action, ActionKind
+from data_contracts.events import Event
+from pipelines.feature_store.states import StateStore
+from pipelines.features.behaviour import signals
+from pipelines.features.behaviour.devices import Company, Devices, device_features
+from pipelines.features.behaviour.engagement import Engagement, engagement_features
+from pipelines.features.behaviour.graph import Graph, degree_features, graph_features
+from pipelines.features.behaviour.moments import DAY, microseconds
+from pipelines.features.behaviour.packing import Packing, Shelf
+from pipelines.features.behaviour.repetition import Repetition, repetition_features
+from pipelines.features.behaviour.rhythm import Rhythm, rhythm_features
+from pipelines.features.behaviour.signals import identity
+from pipelines.features.behaviour.standing import Standing, standing_features
+
+
+class Account(NamedTuple):
+    """Everything known of an account but its standing, which neighbours read too."""
+
+    rhythm: Rhythm = Rhythm()
+    graph: Graph = Graph()
+    engagement: Engagement = Engagement()
+    repetition: Repetition = Repetition()
+    devices: Devices = Devices()
+
+    def posted(self, event: Event, at: int) -> Account:
+        rhythm = self.rhythm.posted(at, signals.utc_offset_minutes(event))
+        return self._replace(rhythm=rhythm, repetition=self.repetition.posted(event))
+
+    def on(self, device: int | None) -> Account:
+        return self if device is None else self._replace(devices=self.devices.using(device))
+
+    def did(self, kind: ActionKind, whom: int, at: int) -> Account:
+        """After the account followed, unfollowed, liked or answered someone; a view is nothing."""
+        graph = self.graph
+        if kind == "follow":
+            return self._replace(graph=graph.followed_one(whom, at))
+        if kind == "unfollow":
+            return self._replace(graph=graph.unfollowed_one(whom, at))
+        if kind in ("like", "reply"):
+            return self._replace(graph=graph.chose(whom), engagement=self.engagement.gave(at))
+        return self
+
+    def underwent(self, kind: ActionKind, who: int) -> Account:
+        """After someone did that to the account."""
+        if kind == "follow":
+            return self._replace(graph=self.graph.gained(who))
+        if kind == "unfollow":
+            return self._replace(graph=self.graph.lost(who))
+        return self._replace(engagement=self.engagement.received(kind))
+
+
+class Stood(NamedTuple):
+    """A state of one part: the standing of an account."""
+
+    standing: Standing = Standing()
+
+    def seen(self, event: Event, at: int) -> Stood:
+        return Stood(self.standing.seen(event, at))
+
+    def accused(self, kind: ActionKind) -> Stood:
+        return Stood(self.standing.accused(kind))
+
+
+class Shared(NamedTuple):
+    """A state of one part: the company on a device."""
+
+    company: Company = Company()
+
+    def used_by(self, account: int, at: int) -> Shared:
+        return Shared(self.company.used_by(account, at))
+
+    def posted_by(self, account: int, at: int) -> Shared:
+        return Shared(self.company.posted_by(account, at))
+
+
+class BehaviourState:
+    """Behaviour of accounts and devices in `states`. One process tells it, any may read.
+
+    State is bounded: at most 1.4 KiB an account and 1.1 KiB a device. State that cannot be read
+    counts as unknown and in `corrupt`. Errors of the store pass through.
+    """
+
+    def __init__(self, states: StateStore) -> None:
+        self._accounts = Shelf(states, "account", Packing(Account()))
+        self._standings = Shelf(states, "standing", Packing(Stood()))
+        self._companies = Shelf(states, "device", Packing(Shared()))
+
+    @property
+    def corrupt(self) -> int:
+        """How often state could not be read."""
+        return self._accounts.corrupt + self._standings.corrupt + self._companies.corrupt
+
+    def features(self, event: Event) -> dict[str, float]:
+        """By name, what the past says at `event.occurred_at`; what it does not say is absent.
+
+        The event itself is no part of it. Empty for an event without a time.
+        """
+        if event.occurred_at is None:
+            return {}
+        at = microseconds(event.occurred_at)
+        found = {**self._of_account(event, at), **self._of_device(event, at)}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def observe_event(self, event: Event) -> None:
+        """Fold the event in. One without an account or a time leaves no trace."""
+        if event.occurred_at is None or event.account is None:
+            return
+        at, who = microseconds(event.occurred_at), identity(event.account)
+        device = signals.device(event)
+        self._accounts.change(who, lambda known: known.posted(event, at).on(device))
+        self._standings.change(who, lambda known: known.seen(event, at))
+        if device is not None:
+            self._companies.change(device, lambda known: known.posted_by(who, at))
+
+    def observe_action(self, action: Action) -> None:
+        """Fold in what the account did, and what was done to the target."""
+        at, who, whom = microseconds(action.at), identity(action.account), identity(action.target)
+        device = identity(action.device) if action.device else None
+        if action.kind in ("report", "confirmed_spam"):
+            self._standings.change(whom, lambda known: known.accused(action.kind))
+        else:
+            self._accounts.change(who, lambda known: known.did(action.kind, whom, at).on(device))
+            self._accounts.change(whom, lambda known: known.underwent(action.kind, who))
+        if device is not None:
+            self._companies.change(device, lambda known: known.used_by(who, at))
+
+    def _of_account(self, event: Event, at: int) -> dict[str, float | None]:
+        if event.account is None:
+            return {**standing_features(Standing(), event, at), **degree_features(Graph(), event)}
+        who = identity(event.account)
+        known, standing = self._accounts.get(who), self._standing(who)
+        neighbours = [self._standing(one) for one in known.graph.neighbours]
+        return {
+            **standing_features(standing, event, at),
+            **rhythm_features(known.rhythm, at),
+            **degree_features(known.graph, event),
+            **graph_features(known.graph, neighbours, at),
+            **engagement_features(known.engagement, standing, known.rhythm.posts, at),
+            **repetition_features(known.repetition, event),
+            "account_devices": float(len(known.devices.used)),
+        }
+
+    def _of_device(self, event: Event, at: int) -> dict[str, float | None]:
+        device = signals.device(event)
+        if device is None:
+            return {}
+        account = None if event.account is None else identity(event.account)
+        company = self._company(device)
+        others = company.others(account, at, 7 * DAY)
+        standings = {one: self._standing(one) for one in others}
+        return device_features(company, standings, account, at)
+
+    def _standing(self, account: int) -> Standing:
+        return self._standings.get(account).standing
+
+    def _company(self, device: int) -> Company:
+        return self._companies.get(device).company
