@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # the decoding process imports this module and needs neither of them
+    import numpy as np
+    from numpy.typing import NDArray
 
-from data_contracts.events import MediaReference
+    from data_contracts.events import MediaReference
 
 
 @dataclass(frozen=True)
