@@ -230,7 +230,8 @@ def _take(
         if before in {led for (_, taken), led in TRANSITIONS.items() if taken == step}:
             return before
         raise ValueError(
-            f"{entry.kind} {entry.value} is {before}, from where {step} is no step; confirm it first"
+            f"{entry.kind} {entry.value} is {before}, from where {step} is no step; "
+            "confirm it first"
         )
     row = {"state": after, "reason": reason, "by": by, "at": at}
     connection.execute(insert(STEPS).values(kind=entry.kind, value=entry.value, **row))

@@ -10,6 +10,7 @@ from data_contracts.events import Event, MediaReference
 from pipelines.feature_store.states import StateStore
 from pipelines.features.media.base import DecodedImage, MediaReader
 from pipelines.features.media.hashes import ImageHashes, image_hashes
+from pipelines.features.surroundings.contents import Content, content_of
 from pipelines.features.surroundings.cross_posts import CrossPosts
 from pipelines.features.surroundings.geography import Geography
 from pipelines.features.surroundings.local_time import local_time
@@ -33,28 +34,38 @@ class SurroundingsState:
         self._cross_posts = CrossPosts(states)
         self._recognition = recognition
         self._hashes: dict[str, ImageHashes | None] = {}
+        self._read: tuple[Event, list[ImageHashes], Content] | None = None
 
     def features(self, event: Event, media: MediaReader | None) -> dict[str, float]:
         """As of the event's time, without the event; a name is absent where it is unknown."""
         hashes = self._images(event, media)
+        content = self._content(event, hashes)
         known = self._recognition.features(event, hashes) if self._recognition else {}
         return {
             **local_time(event),
             **platform_signals(event),
             **self._geography.features(event),
-            **self._trending.features(event),
-            **self._cross_posts.features(event, hashes),
+            **self._trending.features(event, content),
+            **self._cross_posts.features(event, content),
             **known,
         }
 
     def observe(self, event: Event, media: MediaReader | None) -> None:
         """Count the event for those that follow."""
         hashes = self._images(event, media)
+        content = self._content(event, hashes)
         self._geography.observe(event)
-        self._trending.observe(event)
-        self._cross_posts.observe(event, hashes)
+        self._trending.observe(event, content)
+        self._cross_posts.observe(event, content)
         if self._recognition:
             self._recognition.observe(event, hashes)
+
+    def _content(self, event: Event, hashes: list[ImageHashes]) -> Content:
+        """Kept from `features` until the `observe` that follows it."""
+        read = self._read
+        if read is None or read[0] is not event or read[1] != hashes:
+            read = self._read = event, hashes, content_of(event, hashes)
+        return read[2]
 
     def _images(self, event: Event, media: MediaReader | None) -> list[ImageHashes]:
         """Of the images that can be read."""

@@ -7,22 +7,19 @@ would have it: `(seen - expected) / sqrt(expected + 1)`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from math import sqrt
 
 from data_contracts.events import Event
 from pipelines.feature_store.states import StateStore
-from pipelines.features.surroundings.fingerprints import domains, plain_text
+from pipelines.features.surroundings.contents import Content
 from pipelines.features.surroundings.moments import seconds
 from pipelines.features.surroundings.trails import mark
 from pipelines.features.surroundings.trends import NEVER, SLOT, Counter, Rates, unpack
 
 NAMES = ("words_rise", "words_rise_mean", "domain_rise", "target_rise")
-MAX_WORDS = 24
 PLACES = 1 << 20  # counters of words: names that share one share its trend; memory is bounded
 ALL = "trend:all"
-_WORD = re.compile(r"\w{3,32}")
 
 
 class Trending:
@@ -31,7 +28,7 @@ class Trending:
     def __init__(self, states: StateStore) -> None:
         self._states = states
 
-    def features(self, event: Event) -> dict[str, float]:
+    def features(self, event: Event, content: Content) -> dict[str, float]:
         """Nothing for an event without time, or one so late that the counts are past it."""
         at = seconds(event)
         everything = None if at is None else self._rates(ALL, int(at // SLOT))
@@ -39,18 +36,18 @@ class Trending:
             return {}
         rises = {
             kind: [rise(rates, everything) for rates in self._known(keys, int(at // SLOT))]
-            for kind, keys in _keys(event).items()
+            for kind, keys in _keys(content).items()
         }
         found = {f"{kind}_rise": max(values) for kind, values in rises.items() if values}
         words = rises["words"]
         return found | ({"words_rise_mean": sum(words) / len(words)} if words else {})
 
-    def observe(self, event: Event) -> None:
+    def observe(self, event: Event, content: Content) -> None:
         at = seconds(event)
         if at is None:
             return
         slot = int(at // SLOT)
-        for key in (ALL, *(key for keys in _keys(event).values() for key in keys)):
+        for key in (ALL, *(key for keys in _keys(content).values() for key in keys)):
             self._states.put(key, self._counter(key, slot).one_more(slot).pack())
 
     def _known(self, keys: Iterable[str], slot: int) -> Iterator[Rates]:
@@ -78,19 +75,8 @@ def rise(own: Rates, everything: Rates) -> float:
     return (own.fast - expected) / sqrt(expected + 1)
 
 
-def _keys(event: Event) -> dict[str, list[str]]:
-    target = event.context.get("target")
-    return {
-        "words": _places("word", _words(event.text)),
-        "domain": _places("domain", domains(event.text)),
-        "target": _places("target", [target] if isinstance(target, str) and target else []),
-    }
-
-
-def _words(text: str) -> list[str]:
-    """The first distinct words, without numbers."""
-    found = dict.fromkeys(_WORD.findall(plain_text(text)))
-    return [word for word in found if not word.isdigit()][:MAX_WORDS]
+def _keys(content: Content) -> dict[str, list[str]]:
+    return {kind: _places(kind, getattr(content, kind)) for kind in ("words", "domain", "target")}
 
 
 def _places(kind: str, names: Iterable[str]) -> list[str]:
