@@ -1,0 +1,230 @@
+"""What people do to a video before they post it again: frames in, frames and their rate out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+READ_SIDE = 360  # longer side, in pixels, at which clips are edited
+USUAL_QUALITY, POOR_QUALITY = 26, 40  # x264's constant rate factor; more is worse
+INSERTED_SECONDS, INSERTIONS = 0.4, 3
+
+Frame = NDArray[np.uint8]
+Draw = Callable[[Image.Image], Image.Image]
+
+
+class Clip(NamedTuple):
+    """Frames, all of one even size, and how they are shown and stored."""
+
+    frames: list[Frame]
+    rate: float
+    quality: int = USUAL_QUALITY
+
+
+Edit = Callable[[Clip, np.random.Generator], Clip]
+
+
+def read_clip(content: bytes, every: int = 2) -> Clip:
+    """Every second frame of a video file, scaled to READ_SIDE."""
+    with av.open(io.BytesIO(content)) as container:
+        stream = container.streams.video[0]
+        frames = [
+            _even(frame.to_image(), READ_SIDE)
+            for place, frame in enumerate(container.decode(stream))
+            if place % every == 0
+        ]
+        return Clip(frames, float(stream.average_rate) / every)
+
+
+def written(clip: Clip) -> bytes:
+    """The clip as MP4 (H.264): the same clip gives the same bytes with the same encoder."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        rate = Fraction(clip.rate).limit_denominator(1000)
+        stream = container.add_stream("libx264", rate=rate)
+        stream.height, stream.width = clip.frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": str(clip.quality), "preset": "ultrafast", "threads": "1"}
+        for frame in clip.frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def _even(image: Image.Image, side: int) -> Frame:
+    """Scaled to a longer side of `side`, both sides even as H.264 needs them."""
+    scale = side / max(image.size)
+    width, height = (max(round(length * scale / 2) * 2, 2) for length in image.size)
+    return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _drawn(clip: Clip, draw: Draw) -> Clip:
+    frames = [np.asarray(draw(Image.fromarray(frame))) for frame in clip.frames]
+    return clip._replace(frames=frames)
+
+
+def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
+    red, green, blue = (int(level) for level in rng.integers(0, 256, 3))
+    return red, green, blue
+
+
+def _recompressed(clip: Clip, rng: np.random.Generator) -> Clip:
+    return clip._replace(quality=POOR_QUALITY)
+
+
+def _scaled(clip: Clip, rng: np.random.Generator) -> Clip:
+    return clip._replace(frames=[_even(Image.fromarray(f), READ_SIDE // 2) for f in clip.frames])
+
+
+def _stretched(clip: Clip, rng: np.random.Generator) -> Clip:
+    return _drawn(clip, lambda image: image.resize((320, 240)))
+
+
+def _fewer_frames(clip: Clip, rng: np.random.Generator) -> Clip:
+    return clip._replace(frames=clip.frames[::2], rate=clip.rate / 2)
+
+
+def _at_speed(factor: float) -> Edit:
+    return lambda clip, rng: clip._replace(rate=clip.rate * factor)
+
+
+def _logo(clip: Clip, rng: np.random.Generator) -> Clip:
+    """A filled disc of a fifth of the width in one corner."""
+    colour, (right, low) = _colour(rng), rng.integers(0, 2, 2)
+
+    def draw(image: Image.Image) -> Image.Image:
+        size = image.width // 5
+        left = (image.width - size - 8) if right else 8
+        top = (image.height - size - 8) if low else 8
+        ImageDraw.Draw(image).ellipse((left, top, left + size, top + size), fill=colour)
+        return image
+
+    return _drawn(clip, draw)
+
+
+def _banner(clip: Clip, rng: np.random.Generator) -> Clip:
+    """A strip with a line of writing over the lower 15 %, inside the picture."""
+    colour = _colour(rng)
+
+    def draw(image: Image.Image) -> Image.Image:
+        top = round(image.height * 0.85)
+        pen = ImageDraw.Draw(image)
+        pen.rectangle((0, top, image.width, image.height), fill=colour)
+        pen.text((10, top + 5), "WIN A PRIZE  www.example.com", fill=(255, 255, 255))
+        return image
+
+    return _drawn(clip, draw)
+
+
+def _bars(across: float, down: float, black: bool) -> Edit:
+    """Bars that add `across` of the width and `down` of the height, on both sides together."""
+
+    def edit(clip: Clip, rng: np.random.Generator) -> Clip:
+        colour = (0, 0, 0) if black else _colour(rng)
+
+        def draw(image: Image.Image) -> Image.Image:
+            left, top = round(image.width * across / 4) * 2, round(image.height * down / 4) * 2
+            wide = Image.new("RGB", (image.width + 2 * left, image.height + 2 * top), colour)
+            wide.paste(image, (left, top))
+            return wide
+
+        return _drawn(clip, draw)
+
+    return edit
+
+
+def _grey(clip: Clip, rng: np.random.Generator) -> Clip:
+    return _drawn(clip, lambda image: image.convert("L").convert("RGB"))
+
+
+def _blurred(clip: Clip, rng: np.random.Generator) -> Clip:
+    return _drawn(clip, lambda image: image.filter(ImageFilter.GaussianBlur(4)))
+
+
+def _brighter(clip: Clip, rng: np.random.Generator) -> Clip:
+    return _drawn(clip, lambda image: image.point(lambda level: min(int(level * 1.3) + 20, 255)))
+
+
+def _cropped(share: float, centred: bool = True) -> Edit:
+    """Cuts `share` of width and height off, evenly or from one corner."""
+
+    def edit(clip: Clip, rng: np.random.Generator) -> Clip:
+        def draw(image: Image.Image) -> Image.Image:
+            width, height = (round(length * (1 - share) / 2) * 2 for length in image.size)
+            left, top = image.width - width, image.height - height
+            if centred:
+                left, top = left // 2, top // 2
+            return image.crop((left, top, left + width, top + height))
+
+        return _drawn(clip, draw)
+
+    return edit
+
+
+def _trimmed(clip: Clip, rng: np.random.Generator) -> Clip:
+    """One half of the clip, beginning anywhere."""
+    half = len(clip.frames) // 2
+    start = int(rng.integers(0, len(clip.frames) - half + 1))
+    return clip._replace(frames=clip.frames[start : start + half])
+
+
+def _with_insertions(clip: Clip, rng: np.random.Generator) -> Clip:
+    """A foreign still of 0.4 s at three places."""
+    height, width = clip.frames[0].shape[:2]
+    blocks = rng.integers(0, 256, (6, 6, 3)).astype(np.uint8)
+    foreign = np.asarray(Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC))
+    frames = list(clip.frames)
+    for place in sorted(rng.integers(0, len(frames), INSERTIONS), reverse=True):
+        frames[place:place] = [foreign] * max(round(INSERTED_SECONDS * clip.rate), 1)
+    return clip._replace(frames=frames)
+
+
+def _mirrored(clip: Clip, rng: np.random.Generator) -> Clip:
+    return clip._replace(frames=[np.ascontiguousarray(frame[:, ::-1]) for frame in clip.frames])
+
+
+def _all_of(*edits: Edit) -> Edit:
+    def edit(clip: Clip, rng: np.random.Generator) -> Clip:
+        for one in edits:
+            clip = one(clip, rng)
+        return clip
+
+    return edit
+
+
+EDITS: Mapping[str, Edit] = {
+    "recompressed": _recompressed,
+    "half the size": _scaled,
+    "stretched to 4:3": _stretched,
+    "half the frame rate": _fewer_frames,
+    "speed 0.5": _at_speed(0.5),
+    "speed 0.8": _at_speed(0.8),
+    "speed 1.25": _at_speed(1.25),
+    "speed 2": _at_speed(2.0),
+    "logo": _logo,
+    "banner 15 %": _banner,
+    "black bars above and below": _bars(0.0, 0.4, black=True),
+    "coloured bars at the sides": _bars(0.4, 0.0, black=False),
+    "coloured frame": _bars(0.2, 0.2, black=False),
+    "grey": _grey,
+    "blur": _blurred,
+    "brighter": _brighter,
+    "crop 5 %": _cropped(0.05),
+    "crop 10 %": _cropped(0.1),
+    "crop 20 %": _cropped(0.2),
+    "crop 10 % at a corner": _cropped(0.1, centred=False),
+    "crop 20 % at a corner": _cropped(0.2, centred=False),
+    "trimmed to half": _trimmed,
+    "stills inserted": _with_insertions,
+    "grey, crop 5 %, bars, speed 1.25": _all_of(
+        _grey, _cropped(0.05), _bars(0.0, 0.3, black=False), _at_speed(1.25), _recompressed
+    ),
+    "mirrored": _mirrored,
+}
