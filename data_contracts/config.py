@@ -277,6 +277,11 @@ class Settings(Section):
         return self.home / "cache"
 
     @property
+    def media_root(self) -> Path:
+        """Where media that events name by path lie."""
+        return self.serving.media_root or self.home / "media"
+
+    @property
     def state_url(self) -> str:
         return self.state.url.replace("{home}", str(self.home))
 

@@ -21,9 +21,10 @@ def load_cascade(model: str, settings: Settings, version: str | None = None) -> 
     stands in the verdicts. Raises MissingPart, BadInput, or ServiceUnavailable.
     """
     from training.ensemble import Ensemble
+    from training.stage_sources import stage_sources
 
     directory, number = _fetched(model, settings)
-    ensemble = Ensemble.load(directory)
+    ensemble = Ensemble.load(directory, sources=stage_sources(settings))
     ensemble.assess([_WARM_UP], every_stage=True)
     return Cascade(ensemble, version or number or ensemble.version, ensemble.threshold_version)
 

@@ -1,28 +1,29 @@
 """The ensemble's own inference: training, gates and serving all call `Ensemble.assess`.
 
-Order: cheap features -> prefilter -> (early exit) -> text specialist -> meta-learner ->
-calibration -> thresholds. Light to import: no torch, MLflow, Optuna or scikit-learn.
+An event that carries nothing but text is answered by the text's stages (`training.text_stack`),
+any other by all of them together (`training.fused_ensemble`). Light to import: no torch, MLflow,
+Optuna or scikit-learn.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
 from data_contracts.errors import BadInput
 from data_contracts.events import Event
-from data_contracts.verdicts import SCORE_DECIMALS, Assessment, Stage
+from data_contracts.verdicts import Assessment
+from pipelines.features.base import Extractor
 from pipelines.features.context import ContextColumns
-from pipelines.features.text.encoder import OnnxEncoder, TextEncoder
-from pipelines.features.text.extraction import CHEAP_NAMES, CheapFeatures, TextExtractor
-from pipelines.features.text.segments import segment_of
+from pipelines.features.text.encoder import TextEncoder
+from pipelines.features.text.extraction import CHEAP_NAMES
 from pipelines.features.text.vocabulary import Vocabulary
 from training.artefact_files import (
     REMEDY,
@@ -32,13 +33,13 @@ from training.artefact_files import (
     verify_artefact,
     write_artefact,
 )
-from training.boosted_trees import BoostedTrees
-from training.logistic import sigmoid
+from training.fused_ensemble import FusedEnsemble
+from training.fused_files import fused_to_files, read_fused
 from training.ngram_log_odds import NgramLogOdds
+from training.parts import Parts
 from training.policy import Policy
-from training.prefilter import prefilter_columns
-from training.reasons import reasons_for
-from training.specialists.text_onnx import OnnxSpecialist
+from training.stage_sources import StageSources
+from training.text_stack import TextStack
 from training.unfamiliarity import Ground
 
 ENCODER, SPECIALIST, PREFILTER = "encoder.onnx", "text_specialist.onnx", "prefilter.txt"
@@ -47,36 +48,33 @@ OUT_OF_FOLD = "out_of_fold.npz"
 POLICY, TRAINING = "policy.json", "training.json"
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Everything an ensemble is made of; `training` says what it was trained on and how."""
-
-    vocabulary: Vocabulary
-    context: ContextColumns
-    ground: Ground
-    ngrams: NgramLogOdds
-    prefilter: str
-    specialist: bytes
-    encoder: Path
-    policy: Policy
-    training: Mapping[str, Any] = field(default_factory=dict)
-    out_of_fold: bytes = b""
-
-
 class Ensemble:
     """Assesses events one by one: an answer never depends on the neighbours in a batch."""
 
-    def __init__(self, parts: Parts, encoder: TextEncoder | None = None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        encoder: TextEncoder | None = None,
+        extractors: Mapping[str, Extractor] | None = None,
+    ) -> None:
         self.parts = parts
         self._encoder = encoder
+        self._extractors = extractors or {}
 
     @classmethod
-    def load(cls, directory: Path, encoder: TextEncoder | None = None) -> Ensemble:
+    def load(
+        cls,
+        directory: Path,
+        encoder: TextEncoder | None = None,
+        sources: StageSources | None = None,
+    ) -> Ensemble:
         """Read and verify an artefact; MissingPart or BadInput says which file is wrong.
 
-        `encoder` stands in for the artefact's own, for example one with a cache.
+        `encoder` stands in for the artefact's own, for example one with a cache. `sources` are
+        the configured stages, which a model of more than text needs.
         """
         verify_artefact(directory)
+        fused = read_fused(directory, sources.families if sources else {})
         stored = read_json(directory / POLICY)
         arrays = read_arrays(directory / NGRAMS)
         try:
@@ -91,13 +89,15 @@ class Ensemble:
                 specialist=(directory / SPECIALIST).read_bytes(),
                 encoder=directory / ENCODER,
                 policy=Policy.from_record(stored["policy"]),
+                fused=fused[0] if fused else None,
+                assets=fused[1] if fused else {},
                 training=read_json(directory / TRAINING),
                 out_of_fold=(directory / OUT_OF_FOLD).read_bytes(),
             )
         except (KeyError, TypeError, ValueError) as error:
             where = directory / POLICY
             raise BadInput(f"{where} is not of this version: {error}; {REMEDY}") from None
-        return cls(parts, encoder)
+        return cls(parts, encoder, _opened(parts, sources))
 
     def save(self, directory: Path) -> None:
         """Write ONNX, LightGBM text, JSON and .npz files with a manifest; no pickle."""
@@ -114,6 +114,7 @@ class Ensemble:
                 POLICY: self._policy_bytes,
                 TRAINING: orjson.dumps(dict(parts.training), option=orjson.OPT_INDENT_2),
                 OUT_OF_FOLD: parts.out_of_fold,
+                **self._fused_files,
             },
         )
 
@@ -121,12 +122,31 @@ class Ensemble:
     def version(self) -> str:
         """The artefact's own id: the same files have the same id, wherever they lie."""
         parts = (self.parts.prefilter.encode(), self.parts.specialist, self._policy_bytes)
-        return f"ensemble-{_digest(*parts, self.parts.ngrams.weights.tobytes())}"
+        files = self._fused_files
+        fused = [part for name in sorted(files) if isinstance(part := files[name], bytes)]
+        return f"ensemble-{_digest(*parts, self.parts.ngrams.weights.tobytes(), *fused)}"
 
     @cached_property
     def threshold_version(self) -> str:
         """An id of the thresholds alone."""
-        return f"thresholds-{_digest(orjson.dumps(asdict(self.parts.policy.thresholds)))}"
+        parts = self.parts
+        fitted = [
+            parts.policy.thresholds,
+            *([parts.fused.policy.thresholds] if parts.fused else []),
+        ]
+        return f"thresholds-{_digest(*(orjson.dumps(asdict(one)) for one in fitted))}"
+
+    @property
+    def _fused_files(self) -> dict[str, bytes | Path]:
+        """Nothing for an ensemble of text alone. An asset that is the encoder is not kept twice."""
+        if self.parts.fused is None:
+            return {}
+        names = {
+            name: ENCODER if path == self.parts.encoder else f"asset.{name}"
+            for name, path in self.parts.assets.items()
+        }
+        assets = {names[name]: path for name, path in self.parts.assets.items()}
+        return {**assets, **fused_to_files(self.parts.fused, names)}
 
     @property
     def _policy_bytes(self) -> bytes:
@@ -143,73 +163,44 @@ class Ensemble:
         """What it was trained on: datasets, rows, parameters, quality out of fold."""
         return self.parts.training
 
-    def assess(self, events: Sequence[Event], *, every_stage: bool = False) -> list[Assessment]:
-        """One assessment an event, in order; `every_stage` forbids the early exit."""
-        return [self._assess(event, every_stage) for event in events]
+    def assess(
+        self,
+        events: Sequence[Event],
+        *,
+        every_stage: bool = False,
+        budget_milliseconds: float = math.inf,
+    ) -> list[Assessment]:
+        """One assessment an event, in order.
 
-    def _assess(self, event: Event, every_stage: bool) -> Assessment:
-        policy = self.parts.policy
-        cheap = self._extractor.cheap(event.text)
-        ngrams = self.parts.ngrams.score(cheap.ngrams)
-        distance = float(self.parts.ground.distances(cheap.lexical[None, :])[0])
-        prefilter = self._prefilter_log_odds(event, cheap, ngrams)
-        unlike = policy.unfamiliarity.is_unlike_training(distance)
-        if not every_stage and policy.early_exit.settles(prefilter, unlike):
-            return self._settled_early(prefilter)
-        content, style, general = self._specialist_log_odds(cheap)
-        known = np.array([[ngrams, prefilter, content, style]])
-        full = policy.full_log_odds(known, np.array([general]), np.array([distance]))
-        score = round(float(policy.calibration.probability(full)[0]), SCORE_DECIMALS)
-        action = policy.thresholds.action(score, segment_of(cheap.lexical, event.language))
-        return Assessment(
-            score=score,
-            action=action,
-            reasons=reasons_for(action, cheap, ngrams=ngrams, content=content, unlike=unlike),
-            stages=(
-                Stage("prefilter", True, self._early_score(prefilter)),
-                Stage("text", True, _probability((content + style) / 2)),
-                Stage("meta_learner", True, score),
-            ),
+        `every_stage` forbids every early exit; `budget_milliseconds` bounds the expected CPU of
+        the stages that are tried for one event beyond the cheap ones.
+        """
+        return [self._assess(event, every_stage, budget_milliseconds) for event in events]
+
+    def _assess(self, event: Event, every_stage: bool, budget_milliseconds: float) -> Assessment:
+        glance = self._text.glance(event)
+        if self._fused is None or not self._fused.is_called_for(event):
+            return self._text.assess(event, glance, every_stage=every_stage)
+        return self._fused.assess(
+            event, glance, every_stage=every_stage, budget_milliseconds=budget_milliseconds
         )
 
-    def _prefilter_log_odds(self, event: Event, cheap: CheapFeatures, ngrams: float) -> float:
-        context = self.parts.context.values(event)
-        row = prefilter_columns(np.array([ngrams]), cheap.lexical[None, :], context[None, :])
-        return self._prefilter.score(row[0])
-
-    def _specialist_log_odds(self, cheap: CheapFeatures) -> tuple[float, float, float]:
-        embedding = self._extractor.embedding(cheap.canonical)
-        content, style, general = self._specialist.scores(embedding, cheap.lexical)
-        return float(content), float(style), float(general)
-
-    def _settled_early(self, prefilter: float) -> Assessment:
-        score, why = self._early_score(prefilter), "prefilter settled clear ham"
-        skipped = (Stage(name, False, skipped_because=why) for name in ("text", "meta_learner"))
-        return Assessment(
-            score, "allow", ("clear_ham",), (Stage("prefilter", True, score), *skipped)
-        )
-
-    def _early_score(self, prefilter: float) -> float:
-        fitted = self.parts.policy.early.probability(np.array([prefilter]))
-        return round(float(fitted[0]), SCORE_DECIMALS)
+    @cached_property
+    def _text(self) -> TextStack:
+        return TextStack(self.parts, self._encoder)
 
     @cached_property
-    def _extractor(self) -> TextExtractor:
-        encoder = self._encoder or OnnxEncoder(self.parts.encoder)
-        return TextExtractor(self.parts.vocabulary, encoder)
+    def _fused(self) -> FusedEnsemble | None:
+        if self.parts.fused is None:
+            return None
+        return FusedEnsemble(self.parts.fused, self._text, self._extractors)
 
-    @cached_property
-    def _prefilter(self) -> BoostedTrees:
-        return BoostedTrees(self.parts.prefilter)
 
-    @cached_property
-    def _specialist(self) -> OnnxSpecialist:
-        return OnnxSpecialist(self.parts.specialist)
+def _opened(parts: Parts, sources: StageSources | None) -> dict[str, Extractor]:
+    if parts.fused is None or sources is None:
+        return {}
+    return {name: sources.extractor(name, parts.assets) for name in parts.fused.stages}
 
 
 def _digest(*parts: bytes) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
-
-
-def _probability(log_odds: float) -> float:
-    return round(float(sigmoid(np.array([log_odds]))[0]), SCORE_DECIMALS)

@@ -37,11 +37,21 @@ def fit_meta_learner(log_odds: Floats, targets: NDArray[np.int64]) -> MetaLearne
     return MetaLearner(tuple(float(weight) for weight in weights), intercept)
 
 
-def cross_fitted(log_odds: Floats, targets: NDArray[np.int64], folds: NDArray[np.int64]) -> Floats:
-    """float64[n]: each row scored by a meta-learner that did not see the row's fold."""
+def cross_fitted(
+    log_odds: Floats,
+    targets: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    learnt: NDArray[np.bool_] | None = None,
+) -> Floats:
+    """float64[n]: each row scored by a meta-learner that did not see the row's fold.
+
+    Of the rows only those `learnt` (bool[n]; None: all) are learnt from.
+    """
     scores = np.zeros(len(targets))
+    learnt = np.ones(len(targets), bool) if learnt is None else learnt
     for fold in np.unique(folds):
         held_out = folds == fold
-        learner = fit_meta_learner(log_odds[~held_out], targets[~held_out])
+        seen = ~held_out & learnt
+        learner = fit_meta_learner(log_odds[seen], targets[seen])
         scores[held_out] = learner.score(log_odds[held_out])
     return scores

@@ -18,6 +18,7 @@ from training.ensemble import Ensemble
 from training.gate_evidence import ENSEMBLE_TAG
 from training.lineage import Lineage, read_lineage, trace
 from training.registry.artefact import ARTEFACT_TAG, ensemble_directory
+from training.stage_sources import stage_sources
 
 
 def register(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def register(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
     tags = {
         **lineage.as_tags(),
         "weir.parent": champion.uri if champion else "none",
-        ENSEMBLE_TAG: Ensemble.load(directory).version,
+        ENSEMBLE_TAG: Ensemble.load(directory, sources=stage_sources(settings)).version,
     }
     version = registry.log_version(connection, directory, run_id, tags)
     _attach_lineage(connection, run_id, lineage)

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import pandas as pd
 
+from data_contracts.config import load_settings
 from data_contracts.events import parse_event
 from data_contracts.protocols import Assessor
 
@@ -37,5 +38,7 @@ class ServedModel:
 
 def _load_pyfunc(data_path: str) -> ServedModel:
     from training.ensemble import Ensemble
+    from training.stage_sources import stage_sources
 
-    return ServedModel(Ensemble.load(Path(data_path)))
+    sources = stage_sources(load_settings())
+    return ServedModel(Ensemble.load(Path(data_path), sources=sources))

@@ -32,28 +32,43 @@ FEWEST_FOR_CALIBRATION = 100  # of each label, among rows drawn by chance
 
 
 def settle(
-    table: Table, ground: Ground, folds: Folds, log_odds: Floats, target_rate: float
+    table: Table,
+    ground: Ground,
+    folds: Folds,
+    log_odds: Floats,
+    target_rate: float,
+    learnt: NDArray[np.bool_],
 ) -> tuple[Policy, Floats]:
-    """The policy, and the out-of-fold probability of each row, float64[n]."""
-    general = log_odds[:, _GENERAL]
-    distances = ground.distances(table.lexical)
-    unfamiliarity = fit_unfamiliarity(distances, fit_calibration(general, table.targets))
-    meta = cross_fitted(log_odds[:, _KNOWN], table.targets, folds)
+    """The policy fitted on the rows `learnt`, and the out-of-fold probability of every row,
+    float64[n].
+    """
+    known, general = log_odds[:, _KNOWN], log_odds[:, _GENERAL]
+    distances, own = ground.distances(table.lexical), table.part(np.flatnonzero(learnt))
+    unfamiliarity = fit_unfamiliarity(
+        distances[learnt], fit_calibration(general[learnt], own.targets)
+    )
+    meta = cross_fitted(known, table.targets, folds, learnt)
     blended = unfamiliarity.blend(meta, general, distances)
-    by_chance = _calibration_footing(table).weights
-    calibration = fit_calibration(blended, table.targets, by_chance)
+    by_chance = _calibration_footing(own).weights
+    calibration = fit_calibration(blended[learnt], own.targets, by_chance)
     scores = calibration.probability(blended)
     policy = Policy(
-        meta_learner=fit_meta_learner(log_odds[:, _KNOWN], table.targets),
+        meta_learner=fit_meta_learner(known[learnt], own.targets),
         calibration=calibration,
-        early=fit_calibration(log_odds[:, _PREFILTER], table.targets, by_chance),
+        early=fit_calibration(log_odds[learnt, _PREFILTER], own.targets, by_chance),
         early_exit=EarlyExit(),
         unfamiliarity=unfamiliarity,
         thresholds=fit_thresholds(
-            scores, table.targets, table.segments, target_rate, _threshold_footing(table).weights
+            scores[learnt], own.targets, own.segments, target_rate, _threshold_footing(own).weights
         ),
     )
-    return replace(policy, early_exit=_early_exit(policy, table, log_odds, scores)), scores
+    early_exit = _early_exit(policy, own, log_odds[learnt], scores[learnt])
+    return replace(policy, early_exit=early_exit), scores
+
+
+def early_scores(policy: Policy, log_odds: Floats) -> Floats:
+    """float64[n]: the probability of spam by the prefilter alone, out of fold."""
+    return policy.early.probability(log_odds[:, _PREFILTER])
 
 
 def fitted_on(table: Table, target_rate: float) -> dict[str, Any]:
@@ -82,19 +97,19 @@ def _early_exit(policy: Policy, table: Table, log_odds: Floats, scores: Floats) 
         log_odds[:, _PREFILTER],
         policy.early.probability(log_odds[:, _PREFILTER]),
         scores,
-        _is_positive(policy, table, scores),
+        text_positive(policy, table, scores),
         table.targets,
         table.datasets,
     )
 
 
-def quality(policy: Policy, table: Table, scores: Floats) -> list[dict[str, Any]]:
+def quality(table: Table, scores: Floats, positive: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """Out-of-fold quality by dataset: what training reports and logs.
 
-    Where samplers chose some rows, the first part, `all`, also has what those drawn by chance say
-    of the traffic, weighted by their chance.
+    `positive` bool[n] says which rows would be acted on. Where samplers chose some rows, the
+    first part, `all`, also has what those drawn by chance say of the traffic, weighted by their
+    chance.
     """
-    positive = _is_positive(policy, table, scores)
     parts = {ALL: np.ones(len(table), bool)}
     parts |= {str(name): table.datasets == name for name in np.unique(table.datasets)}
     return [
@@ -138,6 +153,7 @@ def _share(flags: NDArray[np.bool_]) -> float | None:
     return float(flags.mean()) if len(flags) else None
 
 
-def _is_positive(policy: Policy, table: Table, scores: Floats) -> NDArray[np.bool_]:
+def text_positive(policy: Policy, table: Table, scores: Floats) -> NDArray[np.bool_]:
+    """bool[n]: which rows the text alone would act on."""
     lowest = np.array([policy.thresholds.of(segment)[0] for segment in table.segments])
     return np.asarray(scores >= lowest)

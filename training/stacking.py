@@ -6,6 +6,7 @@ out-of-fold log-odds as input (prefilter).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,8 @@ from training.table import Say, Table
 
 STAGES = ("ngrams", "prefilter", "content", "style", "general")
 Folds = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+Division = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,15 @@ class Fitting:
 
 @dataclass(frozen=True)
 class Stack:
-    """`log_odds` float64[n, len(STAGES)] out of fold, and the models for unseen events."""
+    """`log_odds` float64[n, len(STAGES)] out of fold, and the models for unseen events.
+
+    `ngram_members` and `specialists` are those of the folds in their order: each one never saw
+    its own fold.
+    """
 
     log_odds: Floats
     ngrams: NgramLogOdds
+    ngram_members: list[NgramLogOdds]
     prefilter: Any
     specialists: list[TextSpecialist]
 
@@ -64,29 +72,45 @@ def fit_stack(
     parameters: Parameters,
     fitting: Fitting,
     say: Say,
+    learnt: Booleans | None = None,
 ) -> Stack:
-    """Train all stages of one ensemble. `folds` int64[n] from a grouped split."""
+    """Train all stages of the text. `folds` int64[n] from a grouped split.
+
+    Of the rows only those `learnt` (bool[n]; None: all) are trained on; all are scored, each by
+    models that did not see its fold.
+    """
+    learnt = np.ones(len(table), bool) if learnt is None else learnt
+    divisions = divide(folds, learnt)
     say("training the n-gram log-odds")
-    ngrams, models = ngrams_out_of_fold(table, folds, parameters.ngram_strength)
+    ngrams, members = ngrams_out_of_fold(table, divisions, parameters.ngram_strength)
     say("training the prefilter")
-    prefilter = prefilter_out_of_fold(table, folds, ngrams, parameters.prefilter, fitting)
-    booster = _fit_prefilter(table, np.arange(len(table)), ngrams, parameters.prefilter, fitting)
+    prefilter = prefilter_out_of_fold(table, divisions, ngrams, parameters.prefilter, fitting)
+    booster = _fit_prefilter(table, np.flatnonzero(learnt), ngrams, parameters.prefilter, fitting)
     say("training the text specialist")
-    heads, specialists = specialist_out_of_fold(table, folds, parameters.specialist, fitting)
+    heads, specialists = specialist_out_of_fold(table, divisions, parameters.specialist, fitting)
     return Stack(
         log_odds=np.column_stack([ngrams, prefilter, heads]),
-        ngrams=NgramLogOdds.average(models),
+        ngrams=NgramLogOdds.average(members),
+        ngram_members=members,
         prefilter=booster,
         specialists=specialists,
     )
 
 
+def divide(folds: Folds, learnt: Booleans) -> list[Division]:
+    """(training rows, held-out rows) of each fold; the former of those `learnt` alone."""
+    return [
+        (np.flatnonzero((folds != fold) & learnt), np.flatnonzero(folds == fold))
+        for fold in np.unique(folds)
+    ]
+
+
 def ngrams_out_of_fold(
-    table: Table, folds: Folds, strength: float
+    table: Table, divisions: Sequence[Division], strength: float
 ) -> tuple[Floats, list[NgramLogOdds]]:
     """Log-odds float64[n], and the model of each fold."""
     scores, models = np.zeros(len(table)), []
-    for training, held_out in _divisions(folds):
+    for training, held_out in divisions:
         model = fit_ngram_log_odds(
             table.matrix[training], table.targets[training], table.rarity, strength
         )
@@ -96,22 +120,29 @@ def ngrams_out_of_fold(
 
 
 def prefilter_out_of_fold(
-    table: Table, folds: Folds, ngrams: Floats, parameters: PrefilterParameters, fitting: Fitting
+    table: Table,
+    divisions: Sequence[Division],
+    ngrams: Floats,
+    parameters: PrefilterParameters,
+    fitting: Fitting,
 ) -> Floats:
     """Log-odds float64[n]; `ngrams` are the out-of-fold log-odds of the n-grams."""
     scores = np.zeros(len(table))
-    for training, held_out in _divisions(folds):
+    for training, held_out in divisions:
         booster = _fit_prefilter(table, training, ngrams, parameters, fitting)
         scores[held_out] = raw_scores(booster, _prefilter_rows(table, held_out, ngrams))
     return scores
 
 
 def specialist_out_of_fold(
-    table: Table, folds: Folds, parameters: SpecialistParameters, fitting: Fitting
+    table: Table,
+    divisions: Sequence[Division],
+    parameters: SpecialistParameters,
+    fitting: Fitting,
 ) -> tuple[Floats, list[TextSpecialist]]:
     """Log-odds float64[n, 3] by head, and the specialist of each fold."""
     scores, models = np.zeros((len(table), 3)), []
-    for number, (training, held_out) in enumerate(_divisions(folds)):
+    for number, (training, held_out) in enumerate(divisions):
         model = fit_text_specialist(
             table.embeddings[training], table.lexical[training], table.targets[training],
             parameters, seed=fitting.seed + 10 * number,
@@ -137,13 +168,6 @@ def _fit_prefilter(
 
 def _prefilter_rows(table: Table, rows: NDArray[np.int64], ngrams: Floats) -> NDArray[np.float32]:
     return prefilter_columns(ngrams[rows], table.lexical[rows], table.context[rows])
-
-
-def _divisions(folds: Folds) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """(training rows, held-out rows) of each fold."""
-    return [
-        (np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds)
-    ]
 
 
 def _balanced(datasets: NDArray[np.str_], targets: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -17,16 +17,22 @@ from numpy.typing import NDArray
 from data_contracts.labels import LabelledEvent
 from data_contracts.protocols import TrialLog
 from pipelines.features.text.encoder import TextEncoder
-from pipelines.features.text.extraction import CHEAP_NAMES
+from pipelines.features.text.extraction import CHEAP_NAMES, TextExtractor
 from pipelines.near_duplicates import group_related
 from pipelines.splits import grouped_folds
 from training import search_space
 from training.artefact_files import arrays_to_bytes
-from training.ensemble import Ensemble, Parts
+from training.beyond_text import Carried, Fused, TextOutOfFold
+from training.ensemble import Ensemble
+from training.fused_training import FusedParameters
 from training.labelled_rows import check_groups
-from training.settling import fitted_on, quality, settle
+from training.logistic import Floats
+from training.parts import Parts
+from training.policy import Policy
+from training.settling import early_scores, fitted_on, quality, settle, text_positive
 from training.specialists.text_onnx import export_specialist
 from training.stacking import Fitting, Folds, Parameters, Stack, fit_stack
+from training.stage_sources import TrainingStages
 from training.table import Table, build_table
 from training.trials import FOLDS, TrialObjective, trial_rows
 from training.tuning import Found, Search, tune
@@ -65,8 +71,14 @@ def train(
     plan: Plan,
     log: TrialLog,
     say: Callable[[str], None],
+    stages: TrainingStages | None = None,
 ) -> Ensemble:
-    """One ensemble from labelled events. The same rows, plan and encoder give the same one."""
+    """One ensemble from labelled events. The same rows, plan and encoder give the same one.
+
+    `stages` are those beside the text; without them, or where the rows carry too little for
+    them, the ensemble is one of text alone.
+    """
+    stages = stages or TrainingStages()
     say(f"reading {len(rows)} labelled events")
     table, vocabulary, context = build_table(rows, encoder, say)
     say("grouping near-duplicates")
@@ -75,10 +87,17 @@ def train(
     fitting = Fitting(("ngram_log_odds", *CHEAP_NAMES, *context.names), plan.seed)
     found = _searched(table, groups, rows, plan, fitting, log, say)
     folds = _folds(table, groups, plan.folds, plan.seed)
-    stack = fit_stack(table, folds, found.parameters, fitting, say)
+    carried = Carried.by(rows, stages, say)
+    learnt = carried.text_learns_from()
+    stack = fit_stack(table, folds, found.parameters, fitting, say, learnt)
     say("settling calibration and thresholds")
-    ground = Ground.of(table.lexical)
-    policy, scores = settle(table, ground, folds, stack.log_odds, plan.target_false_positive_rate)
+    ground = Ground.of(table.lexical[learnt])
+    rate = plan.target_false_positive_rate
+    policy, scores = settle(table, ground, folds, stack.log_odds, rate, learnt)
+    early = early_scores(policy, stack.log_odds)
+    text = TextOutOfFold(table, folds, stack, early, scores, TextExtractor(vocabulary, encoder))
+    fused = carried.fit(text, FusedParameters(), rate, plan.seed, say)
+    judged = _judged(table, policy, scores, carried, fused)
     return Ensemble(
         Parts(
             vocabulary=vocabulary,
@@ -89,15 +108,40 @@ def train(
             specialist=export_specialist(stack.specialists),
             encoder=encoder_file,
             policy=policy,
+            fused=fused.parts if fused else None,
+            assets=stages.assets_of(fused.parts.stages) if fused else {},
             training={
                 **_described(rows, plan, found),
-                **fitted_on(table, plan.target_false_positive_rate),
-                "quality_out_of_fold": quality(policy, table, scores),
+                **fitted_on(table.part(np.flatnonzero(learnt)), rate),
+                "quality_out_of_fold": quality(table, judged.scores, judged.positive),
             },
-            out_of_fold=_out_of_fold(rows, table, folds, stack, scores),
+            out_of_fold=_out_of_fold(rows, table, folds, stack, judged),
         ),
         encoder,
+        stages.extractors,
     )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Out of fold: the probability of each row, its kind, and whether it would be acted on."""
+
+    scores: Floats
+    kinds: NDArray[np.str_]
+    positive: NDArray[np.bool_]
+
+
+def _judged(
+    table: Table, policy: Policy, scores: Floats, carried: Carried, fused: Fused | None
+) -> _Judged:
+    """By the text alone, and by everything together where a row carries more."""
+    positive = text_positive(policy, table, scores)
+    if fused is None:
+        return _Judged(scores, table.segments, positive)
+    scores, kinds = scores.copy(), table.segments.astype(object)
+    scores[carried.fused], kinds[carried.fused] = fused.scores.by_step[:, -1], fused.rows.kinds
+    positive[carried.fused] = fused.positive
+    return _Judged(scores, kinds.astype(str), positive)
 
 
 def _searched(
@@ -175,11 +219,11 @@ def _plain(parameters: Parameters) -> dict[str, Any]:
 
 
 def _out_of_fold(
-    rows: Sequence[LabelledEvent], table: Table, folds: Folds, stack: Stack, scores: Any
+    rows: Sequence[LabelledEvent], table: Table, folds: Folds, stack: Stack, judged: _Judged
 ) -> bytes:
     """Scores of rows by models that did not see them: thresholds can be fitted on these again."""
     return arrays_to_bytes(
         event_ids=np.array([row.event.event_id for row in rows]),
-        datasets=table.datasets, segments=table.segments, targets=table.targets, folds=folds,
-        scores=scores, log_odds=stack.log_odds, chances=table.chances,
+        datasets=table.datasets, segments=judged.kinds, targets=table.targets, folds=folds,
+        scores=judged.scores, log_odds=stack.log_odds, chances=table.chances,
     )  # fmt: skip

@@ -26,6 +26,7 @@ from pipelines.features.text.encoder import OnnxEncoder
 from training.ensemble import Ensemble
 from training.labelled_rows import check_rows, read_datasets, read_lake
 from training.lineage import trace, write_lineage
+from training.stage_sources import media_reader, training_stages
 from training.train import Plan, Progress, train
 from training.tuning import NoTrialLog
 
@@ -55,8 +56,12 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         asset(settings.data.encoder).sha256,
     )
     with _trial_log(arguments.tracking, settings, given) as (log, run_id), cache as encoder:
-        with threadpool_limits(1):
-            ensemble = train(given.rows, encoder, encoder_file, plan, log, say)
+        with (
+            threadpool_limits(1),
+            media_reader(settings) as media,
+            training_stages(settings, media) as stages,
+        ):
+            ensemble = train(given.rows, encoder, encoder_file, plan, log, say, stages)
         _log_quality(log, ensemble)
     output = arguments.output or settings.home / "models" / ensemble.version
     ensemble.save(output)

@@ -16,6 +16,7 @@ from training.stacking import (
     Fitting,
     Folds,
     Parameters,
+    divide,
     ngrams_out_of_fold,
     prefilter_out_of_fold,
     specialist_out_of_fold,
@@ -36,6 +37,7 @@ class TrialObjective:
     def __init__(self, table: Table, folds: Folds, fitting: Fitting) -> None:
         self._table = table
         self._folds = folds
+        self._divisions = divide(folds, np.ones(len(table), bool))
         self._fitting = fitting
         self._ngrams: dict[float, Floats] = {}
         self._prefilter: dict[tuple[float, PrefilterParameters], Floats] = {}
@@ -55,14 +57,14 @@ class TrialObjective:
 
     def _ngram_scores(self, strength: float) -> Floats:
         if strength not in self._ngrams:
-            self._ngrams[strength], _ = ngrams_out_of_fold(self._table, self._folds, strength)
+            self._ngrams[strength], _ = ngrams_out_of_fold(self._table, self._divisions, strength)
         return self._ngrams[strength]
 
     def _prefilter_scores(self, parameters: Parameters) -> Floats:
         key = (parameters.ngram_strength, parameters.prefilter)
         if key not in self._prefilter:
             self._prefilter[key] = prefilter_out_of_fold(
-                self._table, self._folds, self._ngrams[parameters.ngram_strength],
+                self._table, self._divisions, self._ngrams[parameters.ngram_strength],
                 parameters.prefilter, self._fitting,
             )  # fmt: skip
         return self._prefilter[key]
@@ -70,7 +72,7 @@ class TrialObjective:
     def _specialist_scores(self, parameters: SpecialistParameters) -> Floats:
         if parameters not in self._specialist:
             self._specialist[parameters], _ = specialist_out_of_fold(
-                self._table, self._folds, parameters, self._fitting
+                self._table, self._divisions, parameters, self._fitting
             )
         return self._specialist[parameters]
 

@@ -73,8 +73,9 @@ def load(model: str, settings: Settings) -> Contender:
     """The ensemble of a folder, an alias or a registry URI: the same that is served."""
     from training.ensemble import Ensemble
     from training.registry import download
+    from training.stage_sources import stage_sources
 
-    ensemble = Ensemble.load(download(model, settings))
+    ensemble = Ensemble.load(download(model, settings), sources=stage_sources(settings))
     return Contender(ensemble.version, ensemble)
 
 

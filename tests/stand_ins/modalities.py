@@ -1,0 +1,56 @@
+"""Modalities that exist for tests only: numbers in the event's context, read by real extractors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from data_contracts.events import Event
+from pipelines.features.base import Extractor, Features
+from pipelines.features.media.base import DecodedImage, DecodedVideo, MediaReader, Unreadable
+
+
+class NoMedia:
+    """A reader of media for events that have none."""
+
+    def image(self, reference: object) -> DecodedImage | Unreadable:
+        return Unreadable("media_missing")
+
+    def video(self, reference: object) -> DecodedVideo | Unreadable:
+        return Unreadable("media_missing")
+
+    def content(self, reference: object) -> bytes | Unreadable:
+        return Unreadable("media_missing")
+
+
+class _Numbers(Extractor):
+    """Reads `context[name]` for each of its names; present where the first one is there."""
+
+    assets: ClassVar[tuple[str, ...]] = ()
+    names: ClassVar[tuple[str, ...]] = ()
+    families: ClassVar[Mapping[str, str]] = {}
+    dimensions: ClassVar[int] = 0
+
+    def __init__(self, files: Mapping[str, Path], media: MediaReader) -> None:
+        self.read = 0
+
+    def is_present(self, event: Event) -> bool:
+        return self.names[0] in event.context
+
+    def extract(self, event: Event) -> Features:
+        self.read += 1
+        columns = [float(event.context.get(name, np.nan)) for name in self.names]  # type: ignore[arg-type]
+        return Features(np.array(columns, np.float32), np.zeros(0, np.float32))
+
+
+class SoundExtractor(_Numbers):
+    names: ClassVar[tuple[str, ...]] = ("surroundings.pitch", "surroundings.loudness")
+    families: ClassVar[Mapping[str, str]] = dict.fromkeys(names, "sound")
+
+
+class SmellExtractor(_Numbers):
+    names: ClassVar[tuple[str, ...]] = ("behaviour.sweetness",)
+    families: ClassVar[Mapping[str, str]] = dict.fromkeys(names, "smell")
