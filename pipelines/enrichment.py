@@ -68,8 +68,11 @@ class Enrichment:
     def enriched(self, event: Event) -> Event:
         """The event with what the past says.
 
-        A source whose keys it has already is not asked again: what was absent stays absent.
+        A source whose keys it has already is not asked again: what was absent stays absent. An
+        event without a time has no past, and comes back as it is.
         """
+        if event.occurred_at is None:
+            return event
         context = dict(event.context)
         for name, source in self._sources.items():
             if not any(key.startswith(f"{name}.") for key in context):
@@ -104,7 +107,7 @@ class Enrichment:
     def enrich_in_order(self, events: Sequence[Event], actions: Iterable[Action]) -> list[Event]:
         """The events enriched as they happened, returned in the order given.
 
-        One without a time has no past: it comes back as it is, and no other event sees it.
+        No other event sees one without a time.
         """
         rows = sorted((row for row in enumerate(events) if row[1].occurred_at), key=_row_time)
         ordered = sorted(actions, key=lambda action: action.at)

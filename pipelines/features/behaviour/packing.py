@@ -1,21 +1,23 @@
 """Folded state as bytes: a version, the lengths of the rings, the numbers, the rings.
 
 A state is a NamedTuple of parts, a part is a NamedTuple whose fields are numbers (float64) and
-rings (the latest few int64: times in microseconds, or identities). Every ring is bounded, so
-every state is; a new account takes only the head.
+rings (the latest few int64: times in microseconds, or identities). Every ring is bounded (255
+at most), so every state is; a new account takes only the head.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from itertools import chain, compress, islice
+from collections.abc import Callable, Iterable
+from itertools import accumulate, chain, pairwise
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from pipelines.feature_store.states import StateStore
 
 VERSION = 1
-LONGEST_RING = 255
 
 Ring = tuple[int, ...]
 Parts = tuple[tuple[float | Ring, ...], ...]
@@ -26,39 +28,43 @@ class Packing(Generic[State]):
     """Packs states of the shape of `empty`, whose parts must have defaults in every field."""
 
     def __init__(self, empty: State) -> None:
+        fields = list(chain.from_iterable(empty))
         self.empty = empty
-        self._rings = [isinstance(field, tuple) for field in chain.from_iterable(empty)]
-        self._numbers = [not ring for ring in self._rings]
-        self._head = struct.Struct(f"<B{sum(self._rings)}B{sum(self._numbers)}d")
+        self._rings = [row for row, field in enumerate(fields) if isinstance(field, tuple)]
+        self._numbers = [row for row in range(len(fields)) if row not in self._rings]
+        self._head = struct.Struct(f"<B{len(self._rings)}B{len(self._numbers)}d")
+        self._order = itemgetter(*np.argsort([*self._rings, *self._numbers]).tolist())
+        ends = list(accumulate(map(len, empty)))
+        self._parts = list(zip(map(_maker, empty), [0, *ends], ends, strict=False))
 
     def pack(self, state: State) -> bytes:
         fields = list(chain.from_iterable(state))
-        rings: list[Ring] = list(compress(fields, self._rings))  # type: ignore[arg-type]
+        rings: list[Ring] = [fields[row] for row in self._rings]  # type: ignore[misc]
+        numbers = [fields[row] for row in self._numbers]
         items = list(chain.from_iterable(rings))
-        head = self._head.pack(VERSION, *map(len, rings), *compress(fields, self._numbers))
+        head = self._head.pack(VERSION, *map(len, rings), *numbers)
         return head + struct.pack(f"<{len(items)}q", *items)
 
     def unpack(self, packed: bytes) -> State:
         """The inverse of `pack`; ValueError for bytes of another version or length."""
-        if len(packed) < self._head.size or packed[0] != VERSION:
+        start = self._head.size
+        if len(packed) < start or packed[0] != VERSION:
             raise ValueError(f"state of {len(packed)} bytes is not of version {VERSION}")
-        lengths = packed[1 : 1 + sum(self._rings)]
-        if len(packed) != self._head.size + 8 * sum(lengths):
-            raise ValueError(f"state of {len(packed)} bytes has rings of {sum(lengths)}")
-        numbers = iter(self._head.unpack_from(packed)[1 + len(lengths) :])
-        items = iter(struct.unpack_from(f"<{sum(lengths)}q", packed, self._head.size))
-        rings = iter([tuple(islice(items, length)) for length in lengths])
-        return self._shaped(next(rings) if ring else next(numbers) for ring in self._rings)
-
-    def _shaped(self, fields: Iterator[float | Ring]) -> State:
-        parts = [_made(part, *islice(fields, len(part))) for part in self.empty]
-        state: State = _made(self.empty, *parts)
+        ends = list(accumulate(packed[1 : 1 + len(self._rings)], initial=0))
+        if len(packed) != start + 8 * ends[-1]:
+            raise ValueError(f"state of {len(packed)} bytes has rings of {ends[-1]}")
+        numbers = self._head.unpack_from(packed)[1 + len(self._rings) :]
+        items = struct.unpack_from(f"<{ends[-1]}q", packed, start)
+        fields = self._order([*(items[a:b] for a, b in pairwise(ends)), *numbers])
+        parts = [make(fields[first:last]) for make, first, last in self._parts]
+        state: State = _maker(self.empty)(parts)
         return state
 
 
-def _made(like: Any, *fields: object) -> Any:
-    """Another NamedTuple of the same type."""
-    return type(like)(*fields)
+def _maker(like: Any) -> Callable[[Iterable[Any]], Any]:
+    """Makes a NamedTuple of the same type from its fields in order."""
+    made: Callable[[Iterable[Any]], Any] = type(like)._make
+    return made
 
 
 class Shelf(Generic[State]):
