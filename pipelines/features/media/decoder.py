@@ -54,12 +54,11 @@ class Decoder:
         self._exchange = exchange
         self._limits = limits
         self._files = 0
-        self._is_dead = False
 
     @property
     def is_spent(self) -> bool:
         """Whether the next file needs another decoder; this one is then to be closed."""
-        return self._is_dead or self._files >= FILES_OF_A_WORKER
+        return self._worker.poll() is not None or self._files >= FILES_OF_A_WORKER
 
     def decode(self, kind: int, content: bytes) -> Decoded:
         """IMAGE or VIDEO; a worker that dies, overruns or answers nonsense is ended."""
@@ -123,7 +122,6 @@ class Decoder:
             raise _Nonsense
 
     def _ended(self, reason: Unreadable) -> Unreadable:
-        self._is_dead = True
         self._worker.kill()
         took_too_long = self._worker.wait() == -signal.SIGXCPU
         return TIME_OUT if took_too_long else reason

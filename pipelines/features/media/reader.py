@@ -83,12 +83,10 @@ class BoundedMediaReader:
         return found
 
     def _freshly_decoded(self, kind: int, content: bytes) -> Decoded:
-        if self._decoder is None:
-            self._decoder = start_decoder(self._limits)
-        found = self._decoder.decode(kind, content)
-        if self._decoder.is_spent:
+        if self._decoder is None or self._decoder.is_spent:
             self._drop_decoder()
-        return found
+            self._decoder = start_decoder(self._limits)
+        return self._decoder.decode(kind, content)
 
     def _drop_decoder(self) -> None:
         if self._decoder is not None:
