@@ -16,7 +16,7 @@ CUT = 0.10  # mean difference of grey, 0 to 1, that a change of shot has at leas
 CUT_RATIO = 3.0  # and that it exceeds the usual difference around it by
 AROUND = 3  # differences before and after that are looked at
 STILL = 0.004
-INSERTED_FRAMES = 3  # sampled frames that an inserted shot has at most
+INSERTED_SECONDS = 1.5  # that an inserted shot lasts at most; or one sampled frame
 LOOP_SHARE = 0.9  # of frames that a loop repeats at least
 BLACK, FLAT = 0.06, 0.02
 
@@ -39,9 +39,9 @@ def sequence_features(
     steps = np.diagonal(distances, 1)
     shots = shots_of(steps)
     lengths = np.diff(shots)
-    inserted = inserted_shots(shots, distances)
     duration = max(video.duration_seconds, 1e-3)
     spacing = duration / len(video.rgb)
+    inserted = inserted_shots(shots, distances, max(int(INSERTED_SECONDS / spacing), 1))
     return [
         log1p(duration),
         video.frames_per_second,
@@ -84,13 +84,18 @@ def _usual(steps: Floats, place: int) -> float:
     return float(np.median(around)) if len(around) > 2 else 0.0
 
 
-def inserted_shots(shots: NDArray[np.int64], distances: Floats) -> list[int]:
-    """Numbers of the short shots whose neighbours are more like each other than like them."""
-    found = []
-    for shot in range(1, len(shots) - 2):
+def inserted_shots(shots: NDArray[np.int64], distances: Floats, most_frames: int) -> list[int]:
+    """Numbers of the shots, each of `most_frames` at most, that interrupt one longer shot.
+
+    What is before and after is more like each other than like them, and the longer of the two
+    kinds: in A b A b A only b is inserted.
+    """
+    lengths, found = np.diff(shots), []
+    for shot in range(1, len(lengths) - 1):
         first, after = int(shots[shot]), int(shots[shot + 1])
         unlike = min(distances[first - 1, first], distances[after - 1, after])
-        if after - first <= INSERTED_FRAMES and distances[first - 1, after] < unlike / 2:
+        is_short = lengths[shot] <= min(most_frames, lengths[[shot - 1, shot + 1]].mean())
+        if is_short and distances[first - 1, after] < unlike / 2:
             found.append(shot)
     return found
 

@@ -45,12 +45,23 @@ def test_one_frame_is_one_shot() -> None:
 
 def test_a_short_shot_between_two_alike_is_inserted() -> None:
     distances = _distances(0.1, 0.1, 0.9, 0.1, 0.1)
-    assert inserted_shots(np.array([0, 2, 3, 5]), distances) == [1]
+    assert inserted_shots(np.array([0, 2, 3, 5]), distances, 1) == [1]
+
+
+def test_a_shot_of_two_frames_is_inserted_only_where_two_are_short() -> None:
+    distances = _distances(0.1, 0.1, 0.9, 0.9, 0.1, 0.1)
+    assert inserted_shots(np.array([0, 2, 4, 6]), distances, 1) == []
+    assert inserted_shots(np.array([0, 2, 4, 6]), distances, 2) == [1]
+
+
+def test_what_stands_between_two_insertions_is_not_inserted() -> None:
+    distances = _distances(0.1, 0.1, 0.1, 0.9, 0.1, 0.1, 0.9, 0.1, 0.1)
+    assert inserted_shots(np.array([0, 3, 4, 6, 7, 9]), distances, 4) == [1, 3]
 
 
 def test_a_short_shot_between_two_that_differ_is_not_inserted() -> None:
     distances = _distances(0.1, 0.1, 0.5, 0.9, 0.9)
-    assert inserted_shots(np.array([0, 2, 3, 5]), distances) == []
+    assert inserted_shots(np.array([0, 2, 3, 5]), distances, 1) == []
 
 
 def test_a_frame_repeats_only_after_something_else() -> None:
