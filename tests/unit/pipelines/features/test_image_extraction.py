@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_contracts.config import load_settings
 from data_contracts.errors import MissingPart
@@ -16,6 +18,8 @@ from pipelines.features.image.extraction import ImageExtractor
 from pipelines.features.image.objects import ObjectsExtractor
 from pipelines.features.image.ocr import OcrExtractor
 from pipelines.features.image.pictures import MOST_PICTURES, combined, pictures
+from pipelines.features.media.reader import BoundedMediaReader
+from pipelines.image_sets import image_reference
 from tests.stand_ins.pictures import Shelf, written
 
 STAGES: tuple[type[Extractor], ...] = (ImageExtractor, ObjectsExtractor, OcrExtractor)
@@ -41,6 +45,18 @@ def test_only_the_first_pictures_are_read_and_reasons_are_named_once() -> None:
 def test_a_column_is_unknown_only_where_it_is_unknown_in_all_pictures() -> None:
     rows = [np.array([1, np.nan, np.nan], np.float32), np.array([3, 5, np.nan], np.float32)]
     np.testing.assert_array_equal(combined(rows, np.nanmean), np.array([2, 5, np.nan]))
+
+
+def test_a_real_file_is_decoded_and_a_cut_one_has_its_reason() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(written("HELLO")).save(buffer, "PNG")
+    whole, cut = (image_reference(buffer.getvalue()[:end]) for end in (None, 60))
+    with BoundedMediaReader(None) as media:
+        found = pictures(Event(event_id="e", text="", media=(cut, whole)), media)
+    assert [(image.format, image.width, image.height) for image in found.images] == (
+        [("PNG", 360, 120)]
+    )
+    assert found.notes == ("image_truncated",)
 
 
 @pytest.mark.parametrize("stage", STAGES)
