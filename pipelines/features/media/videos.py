@@ -57,6 +57,7 @@ def decode_video(
         "codec_whitelist": ",".join(CODECS),
         "protocol_whitelist": "none",
         "max_pixels": str(limits.pixels),
+        "threads": "1",
     }
     try:
         with av.open(BytesIO(content), options=options, metadata_errors="ignore") as container:
@@ -188,7 +189,7 @@ def _upright(frame: VideoFrame, side: int, before: Sequence[Image.Image]) -> Ima
     turn = TURNS.get(round(frame.rotation) % 360)
     width, height = before[0].size if before else _turned(_fitting(frame, side), turn)
     width, height = _turned((width, height), turn)
-    small = frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA")
+    small = frame.reformat(width, height, "rgb24", interpolation="AREA", threads=1)
     image: Image.Image = small.to_image()  # type: ignore[no-untyped-call]
     return image if turn is None else image.transpose(turn)
 
