@@ -172,6 +172,9 @@ class FloodBreaker:
     def notice(self, sighting: Sighting) -> State:
         """Count a match, open the breaker where it makes a crowd, and give the state after it."""
         entry, limits = sighting.entry, self._limits
+        known = self.state(entry)
+        if known != "closed":
+            return known  # without waiting for a writer: a crowd may be large
         with self._engine.begin() as connection:
             one_writer_at_a_time(connection, f"flood_breaker:{entry.value}")
             state = _state(connection, entry)

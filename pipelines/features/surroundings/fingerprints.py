@@ -84,6 +84,6 @@ def domains(text: str) -> tuple[str, ...]:
 
 def _domain(link: str) -> str:
     host = link.lower().partition("://")[2] or link.lower()
-    labels = host.replace("?", "/").partition("/")[0].partition(":")[0].strip(".").split(".")
+    labels = host.replace("?", "/").partition("/")[0].partition(":")[0].strip(".,;!?").split(".")
     width = 3 if len(labels[-1]) == 2 and labels[-2:-1] and labels[-2] in _SECOND_LEVEL else 2
     return ".".join(labels[-width:])
