@@ -34,7 +34,7 @@ _SCRIPTS = {
 _ONE_LANGUAGE = {
     "greek": "el", "armenian": "hy", "hebrew": "he", "thai": "th", "hangul": "ko", "kana": "ja"
 }  # fmt: skip
-_HAN_LANGUAGES = {"zh", "yue", "wuu"}
+_MACROLANGUAGES = {"yue": "zh", "wuu": "zh", "arz": "ar"}  # ISO 639-3: as events declare them
 
 
 class Guess(NamedTuple):
@@ -106,19 +106,17 @@ def _is_mixed(word: str) -> bool:
 def _by_script(words: str) -> Guess | None:
     """The language of the text's main script where that script alone says it."""
     counts = scripts_of(words)
-    main, share = next(iter(counts), LATIN), 0.0
-    if counts:
-        share = counts[main] / sum(counts.values())
+    main = next(iter(counts), LATIN)
+    tag = _ONE_LANGUAGE.get(main)
     if main == "han":
-        tag, share = ("ja", share) if "kana" in counts else ("zh", share)
-        return Guess(tag, share)
-    return Guess(_ONE_LANGUAGE[main], share) if main in _ONE_LANGUAGE else None
+        tag = "ja" if "kana" in counts else "zh"
+    return Guess(tag, counts[main] / sum(counts.values())) if tag else None
 
 
 def _asked(words: str) -> Guess:
     best = _detector().detect(words, model="lite", k=1)[0]
     tag = str(best["lang"])
-    return Guess("zh" if tag in _HAN_LANGUAGES else tag, min(float(best["score"]), 1.0))
+    return Guess(_MACROLANGUAGES.get(tag, tag), min(float(best["score"]), 1.0))
 
 
 @cache

@@ -62,9 +62,13 @@ LINK_MAXIMA: Mapping[str, Callable[[Link], float]] = {
     "host_hyphens": lambda link: link.host.count("-"),
     "host_levels": lambda link: link.host.count("."),
     "name_entropy": lambda link: entropy(link.domain.name),
+    "subdomain_length": lambda link: len(link.domain.subdomain),
     "suffix_length": lambda link: len(link.domain.suffix),
     "path_length_log": lambda link: log1p(len(link.path)),
     "path_depth": lambda link: link.path.count("/"),
+    "path_dots": lambda link: link.path.count("."),
+    "path_digits": lambda link: sum(map(str.isdigit, link.path)),
+    "path_entropy": lambda link: entropy(link.path),
     "query_parameters": lambda link: link.path.count("="),
 }
 ENTITY_NAMES = (
