@@ -147,6 +147,7 @@ class Training(Section):
     """What one training does by default."""
 
     trials: Positive
+    search_seconds: Seconds
     folds: Annotated[int, Field(ge=2)]
     seed: int
     target_false_positive_rate: Annotated[float, Field(gt=0, lt=0.5)]

@@ -25,5 +25,16 @@ class TrialLog(Protocol):
     """Where the trials of a hyperparameter search are recorded as they end."""
 
     def trial(
-        self, number: int, parameters: Mapping[str, object], value: float | None, state: str
-    ) -> None: ...
+        self,
+        stage: str,
+        number: int,
+        parameters: Mapping[str, object],
+        value: float | None,
+        state: str,
+    ) -> None:
+        """One ended trial of a stage's search; `value` is None where it was pruned or failed."""
+        ...
+
+    def importances(self, stage: str, shares: Mapping[str, float]) -> None:
+        """The part of each parameter in the differences between the stage's trials."""
+        ...

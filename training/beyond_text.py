@@ -13,14 +13,15 @@ from data_contracts.labels import LabelledEvent
 from pipelines.features.text.extraction import TextExtractor
 from training.fused_policy import kind_of
 from training.fused_training import (
-    FusedParameters,
     FusedParts,
     FusedRows,
     FusedScores,
     TextToken,
     fit_fused,
 )
+from training.fused_trials import search_fused
 from training.logistic import Floats, logit
+from training.searching import StagedSearch
 from training.stacking import STAGES, Stack
 from training.stage_models import can_learn, untrained
 from training.stage_sources import TrainingStages
@@ -104,7 +105,7 @@ class Carried:
     def fit(
         self,
         text: TextOutOfFold,
-        parameters: FusedParameters,
+        search: StagedSearch,
         target_rate: float,
         seed: int,
         say: Say,
@@ -125,6 +126,7 @@ class Carried:
             for name, stage in self.stages.stages.items()
         }  # fmt: skip
         rows = self.fused_rows(text)
+        parameters = search_fused(rows, tables, models, search, say, seed=seed)
         return Fused(
             rows, *fit_fused(rows, tables, models, parameters, target_rate, say, seed=seed)
         )

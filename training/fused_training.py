@@ -31,12 +31,13 @@ from training.stage_models import Parameters, StageModel, can_learn, fit_stage
 from training.stage_table import StageTable
 from training.thresholds import FEWEST_IN_TAIL, fit_thresholds
 from training.token_view import TokenView
-from training.weighing import Weighing, fit_weighing, track_records
+from training.weighing import Weighing, WeighingParameters, fit_weighing, track_records
 
 Number = TypeVar("Number", bound=np.generic)
 Say = Callable[[str], None]
 Strings = NDArray[np.str_]
 Integers = NDArray[np.int64]
+Steps = list[tuple[NDArray[np.bool_], Floats]]
 PREFILTER_MILLISECONDS = 0.2
 
 
@@ -46,6 +47,7 @@ class FusedParameters:
 
     specialists: Mapping[str, Parameters] = field(default_factory=dict)
     fusion: FusionParameters = field(default_factory=FusionParameters)
+    weighing: WeighingParameters = field(default_factory=WeighingParameters)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def fit_fused(
     say(f"training the fusion of {', '.join(tokens.names)}")
     members = fusion_members(rows, tokens.rows, parameters.fusion, seed=seed)
     say("settling the meta-learner, calibration, thresholds and activation")
-    return settle_fused(rows, tokens, members, target_rate)
+    return settle_fused(rows, tokens, members, parameters.weighing, target_rate)
 
 
 def fit_tokens(
@@ -178,15 +180,16 @@ def fusion_members(
 
 
 def settle_fused(
-    rows: FusedRows, tokens: Tokens, members: Sequence[Fusion], target_rate: float
+    rows: FusedRows,
+    tokens: Tokens,
+    members: Sequence[Fusion],
+    parameters: WeighingParameters,
+    target_rate: float,
 ) -> tuple[FusedParts, FusedScores]:
     """From tokens and members to a policy; `members` are in the order of the folds."""
-    activation = _untuned(tokens)
-    steps = [
-        _with_fusion(tokens.rows.keeping(run_after(tokens.names, activation, step)), members, rows)
-        for step in range(len(activation.stages) + 1)
-    ]
-    weighing, logits = _weighed(rows, steps)
+    activation = untuned(tokens)
+    steps = after_each_step(rows, tokens, members)
+    weighing, logits = weighed(rows, steps, parameters)
     by_chance = footing(rows.chances, rows.targets, fewest_ham=FEWEST_IN_TAIL).weights
     slices = np.array([kind.partition("/")[0] for kind in rows.kinds])
     calibrations = tuple(fit_sliced_calibration(one, rows.targets, slices) for one in logits)
@@ -199,6 +202,17 @@ def settle_fused(
     parts = FusedParts(tokens.views[0], tokens.views[1], tokens.stages, tuple(members), policy)
     present, log_odds = steps[-1]
     return parts, FusedScores(scores, log_odds, present, costs)
+
+
+def after_each_step(rows: FusedRows, tokens: Tokens, members: Sequence[Fusion]) -> Steps:
+    """Presence bool[n, S + 1] and log-odds float64[n, S + 1] after each step, the fusion last and
+    out of fold.
+    """
+    activation = untuned(tokens)
+    return [
+        _with_fusion(tokens.rows.keeping(run_after(tokens.names, activation, step)), members, rows)
+        for step in range(len(activation.stages) + 1)
+    ]
 
 
 def _text_tokens(
@@ -215,7 +229,7 @@ def _text_tokens(
     return present, log_odds, vectors, views
 
 
-def _untuned(tokens: Tokens) -> Activation:
+def untuned(tokens: Tokens) -> Activation:
     costs = {PREFILTER: PREFILTER_MILLISECONDS, TEXT: TEXT_MILLISECONDS}
     costs |= {name: model.cpu_milliseconds for name, model in tokens.stages.items()}
     _, dear = steps_of(costs)
@@ -237,8 +251,8 @@ def _with_fusion(
     )
 
 
-def _weighed(
-    rows: FusedRows, steps: Sequence[tuple[NDArray[np.bool_], Floats]]
+def weighed(
+    rows: FusedRows, steps: Steps, parameters: WeighingParameters
 ) -> tuple[Weighing, list[Floats]]:
     """The weighing fitted on all rows, and the log-odds after each step by one that did not see
     the row's fold.
@@ -246,22 +260,25 @@ def _weighed(
     present, log_odds = steps[-1]
     records = np.zeros(log_odds.shape)
     records[rows.order] = track_records(
-        present[rows.order], log_odds[rows.order], rows.targets[rows.order]
-    )
+        present[rows.order], log_odds[rows.order], rows.targets[rows.order],
+        parameters.recent_rows,
+    )  # fmt: skip
     logits = [np.zeros(len(rows)) for _ in steps]
     for fold in np.unique(rows.folds):
         own = rows.folds == fold
-        member = _fit_on(steps, records, rows, ~own)
+        member = _fit_on(steps, records, rows, ~own, parameters.ridge)
         for at, (shown, known) in enumerate(steps):
             logits[at][own] = member.score(shown[own], known[own])
-    return _fit_on(steps, records, rows, np.ones(len(rows), bool)), logits
+    everything = np.ones(len(rows), bool)
+    return _fit_on(steps, records, rows, everything, parameters.ridge), logits
 
 
 def _fit_on(
-    steps: Sequence[tuple[NDArray[np.bool_], Floats]],
+    steps: Steps,
     records: Floats,
     rows: FusedRows,
     chosen: NDArray[np.bool_],
+    ridge: float,
 ) -> Weighing:
     """On the events as they look after every step; all steps of an event weigh one row."""
     present = np.concatenate([shown[chosen] for shown, _ in steps])
@@ -270,6 +287,7 @@ def _fit_on(
     fitted = fit_weighing(
         present, log_odds, np.tile(records[chosen], (len(steps), 1)),
         np.tile(rows.targets[chosen], len(steps)), np.full(len(present), 1.0 / len(steps)),
+        ridge,
     )  # fmt: skip
     return Weighing(fitted.weights, fitted.intercept, tuple(map(float, latest)))
 

@@ -1,46 +1,89 @@
-"""What the search may try. Choices are few, so that trials share what they have in common."""
+"""What the search may try: `search_space.yaml`, read and checked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Protocol
 
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from data_contracts.errors import ConfigurationError
 from training.prefilter import PrefilterParameters
 from training.specialists.text import SpecialistParameters
 from training.stacking import Parameters
 
-VERSION = 1
-CHOICES: Mapping[str, tuple[float | int, ...]] = {
-    "ngram_strength": (10.0, 30.0, 100.0),
-    "prefilter_leaves": (15, 31, 63),
-    "prefilter_rounds": (120, 200),
-    "specialist_width": (128, 192, 256),
-    "specialist_dropout": (0.2, 0.3, 0.45),
-}
-DEFAULT: Mapping[str, float | int] = {
-    "ngram_strength": 30.0,
-    "prefilter_leaves": 31,
-    "prefilter_rounds": 200,
-    "specialist_width": 192,
-    "specialist_dropout": 0.3,
-}
+FILE = Path(__file__).with_name("search_space.yaml")
+Value = float | int
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Choice(_Part):
+    """The values of one parameter, among them the default."""
+
+    default: Value
+    choices: Annotated[tuple[Value, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _knows_its_default(self) -> Choice:
+        if self.default not in self.choices:
+            raise ValueError(f"default {self.default} is none of the choices {self.choices}")
+        return self
+
+
+class Space(_Part):
+    """One stage: its parameters, and its part of the search's time."""
+
+    share: Annotated[float, Field(gt=0, le=1)]
+    parameters: dict[str, Choice]
+
+    @property
+    def default(self) -> dict[str, Value]:
+        return {name: choice.default for name, choice in self.parameters.items()}
+
+    def suggest(self, trial: Suggests) -> dict[str, Value]:
+        """One point of the space."""
+        return {
+            name: trial.suggest_categorical(name, choice.choices)
+            for name, choice in self.parameters.items()
+        }
+
+
+class SearchSpace(_Part):
+    """All stages, in the order in which they are searched."""
+
+    version: int
+    stages: dict[str, Space]
 
 
 class Suggests(Protocol):
-    """The part of an Optuna trial that the space needs."""
+    """The part of an Optuna trial that a space needs."""
 
-    def suggest_categorical(self, name: str, choices: tuple[float | int, ...]) -> float | int: ...
-
-
-def suggest(trial: Suggests) -> Parameters:
-    """One point of the space."""
-    return parameters_of(
-        {name: trial.suggest_categorical(name, choices) for name, choices in CHOICES.items()}
-    )
+    def suggest_categorical(self, name: str, choices: tuple[Value, ...]) -> Value: ...
 
 
-def parameters_of(chosen: Mapping[str, float | int]) -> Parameters:
-    """The typed parameters of one point, named as in CHOICES."""
+@cache
+def load_search_space(path: Path = FILE) -> SearchSpace:
+    """ConfigurationError that names the parameter and its value."""
+    try:
+        return SearchSpace.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not YAML: {error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ConfigurationError(
+            f"{path.name}: {key} = {first.get('input')!r}: {first['msg']}; mend this entry"
+        ) from None
+
+
+def text_parameters(chosen: Mapping[str, Value]) -> Parameters:
+    """The typed parameters of the text's models, named as in the space `text`."""
     return Parameters(
         ngram_strength=float(chosen["ngram_strength"]),
         prefilter=PrefilterParameters(

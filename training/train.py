@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from data_contracts.labels import LabelledEvent
@@ -20,22 +20,21 @@ from pipelines.features.text.encoder import TextEncoder
 from pipelines.features.text.extraction import CHEAP_NAMES, TextExtractor
 from pipelines.near_duplicates import group_related
 from pipelines.splits import grouped_folds
-from training import search_space
 from training.artefact_files import arrays_to_bytes
 from training.beyond_text import Carried, Fused, TextOutOfFold
 from training.ensemble import Ensemble
-from training.fused_training import FusedParameters
 from training.labelled_rows import check_groups
 from training.logistic import Floats
 from training.parts import Parts
 from training.policy import Policy
+from training.search_space import Value, load_search_space, text_parameters
+from training.searching import StagedSearch
 from training.settling import early_scores, fitted_on, quality, settle, text_positive
 from training.specialists.text_onnx import export_specialist
-from training.stacking import Fitting, Folds, Parameters, Stack, fit_stack
+from training.stacking import Fitting, Folds, Stack, fit_stack
 from training.stage_sources import TrainingStages
 from training.table import Table, build_table
 from training.trials import FOLDS, TrialObjective, trial_rows
-from training.tuning import Found, Search, tune
 from training.unfamiliarity import Ground
 
 Clock = Callable[[], float]
@@ -43,13 +42,17 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train. `studies` is where searches keep their journals."""
+    """How to train. `studies` is where searches keep their journals.
+
+    `trials` bounds the search of each stage, `search_seconds` that of all of them together.
+    """
 
     trials: int
     folds: int
     seed: int
     target_false_positive_rate: float
     studies: Path
+    search_seconds: float = 3600.0
 
 
 @dataclass(frozen=True)
@@ -85,18 +88,19 @@ def train(
     groups = group_related(rows)
     check_groups(rows, groups, plan.folds)
     fitting = Fitting(("ngram_log_odds", *CHEAP_NAMES, *context.names), plan.seed)
-    found = _searched(table, groups, rows, plan, fitting, log, say)
+    search = _search(rows, plan, log, say)
+    chosen = search.best("text", "text", _text_objective(table, groups, plan.seed, fitting)).chosen
     folds = _folds(table, groups, plan.folds, plan.seed)
     carried = Carried.by(rows, stages, say)
     learnt = carried.text_learns_from()
-    stack = fit_stack(table, folds, found.parameters, fitting, say, learnt)
+    stack = fit_stack(table, folds, text_parameters(chosen), fitting, say, learnt)
     say("settling calibration and thresholds")
     ground = Ground.of(table.lexical[learnt])
     rate = plan.target_false_positive_rate
     policy, scores = settle(table, ground, folds, stack.log_odds, rate, learnt)
     early = early_scores(policy, stack.log_odds)
     text = TextOutOfFold(table, folds, stack, early, scores, TextExtractor(vocabulary, encoder))
-    fused = carried.fit(text, FusedParameters(), rate, plan.seed, say)
+    fused = carried.fit(text, search, rate, plan.seed, say)
     judged = _judged(table, policy, scores, carried, fused)
     return Ensemble(
         Parts(
@@ -111,7 +115,7 @@ def train(
             fused=fused.parts if fused else None,
             assets=stages.assets_of(fused.parts.stages) if fused else {},
             training={
-                **_described(rows, plan, found),
+                **_described(rows, plan, search),
                 **fitted_on(table.part(np.flatnonzero(learnt)), rate),
                 "quality_out_of_fold": quality(table, judged.scores, judged.positive),
             },
@@ -144,28 +148,29 @@ def _judged(
     return _Judged(scores, kinds.astype(str), positive)
 
 
-def _searched(
-    table: Table,
-    groups: NDArray[np.int64],
-    rows: Sequence[LabelledEvent],
-    plan: Plan,
-    fitting: Fitting,
-    log: TrialLog,
-    say: Callable[[str], None],
-) -> Found:
-    """The best parameters of the search; DEFAULT, untried, where no trial is asked for."""
-    if plan.trials == 0:
-        chosen = search_space.DEFAULT
-        return Found(search_space.parameters_of(chosen), chosen, 0.0, 0)
-    chosen_rows = trial_rows(groups, np.random.default_rng(plan.seed))
-    part = table.part(chosen_rows)
-    folds = _folds(part, groups[chosen_rows], FOLDS, plan.seed)
-    name = f"{rows_digest(rows)[:12]}-seed{plan.seed}-space{search_space.VERSION}"
-    say(f"searching: {plan.trials} trials on {len(part)} of {len(table)} events")
-    search = Search(name, plan.studies / f"{name}.journal", plan.trials, plan.seed)
-    found = tune(search, TrialObjective(part, folds, fitting), _Told(log, say))
-    say(f"best of {found.trials} trials: mean average precision {found.value:.4f}")
-    return found
+def _search(
+    rows: Sequence[LabelledEvent], plan: Plan, log: TrialLog, say: Callable[[str], None]
+) -> StagedSearch:
+    """The search of this training; the same rows and seed resume it."""
+    name = f"{rows_digest(rows)[:12]}-seed{plan.seed}"
+    return StagedSearch(
+        load_search_space(), name, plan.studies, plan.trials, plan.search_seconds, plan.seed,
+        _Told(log, say), say,
+    )  # fmt: skip
+
+
+def _text_objective(
+    table: Table, groups: NDArray[np.int64], seed: int, fitting: Fitting
+) -> Callable[[Mapping[str, Value]], Iterator[float]]:
+    """Trials on a part of the rows, which is made when the first one starts."""
+
+    @cache
+    def objective() -> TrialObjective:
+        chosen = trial_rows(groups, np.random.default_rng(seed))
+        part = table.part(chosen)
+        return TrialObjective(part, _folds(part, groups[chosen], FOLDS, seed), fitting)
+
+    return lambda chosen: objective()(text_parameters(chosen))
 
 
 @dataclass(frozen=True)
@@ -175,10 +180,15 @@ class _Told:
     log: TrialLog
     say: Callable[[str], None]
 
-    def trial(self, number: int, parameters: Any, value: float | None, state: str) -> None:
+    def trial(
+        self, stage: str, number: int, parameters: Any, value: float | None, state: str
+    ) -> None:
         reached = "no value" if value is None else f"mean average precision {value:.4f}"
-        self.say(f"trial {number} {state.lower()}: {reached}")
-        self.log.trial(number, parameters, value, state)
+        self.say(f"{stage} trial {number} {state.lower()}: {reached}")
+        self.log.trial(stage, number, parameters, value, state)
+
+    def importances(self, stage: str, shares: Mapping[str, float]) -> None:
+        self.log.importances(stage, shares)
 
 
 def _folds(table: Table, groups: NDArray[np.int64], folds: int, seed: int) -> Folds:
@@ -197,7 +207,7 @@ def rows_digest(rows: Sequence[LabelledEvent]) -> str:
     return total.hexdigest()
 
 
-def _described(rows: Sequence[LabelledEvent], plan: Plan, found: Found) -> dict[str, Any]:
+def _described(rows: Sequence[LabelledEvent], plan: Plan, search: StagedSearch) -> dict[str, Any]:
     names = sorted({row.dataset for row in rows})
     return {
         "rows": len(rows),
@@ -206,16 +216,15 @@ def _described(rows: Sequence[LabelledEvent], plan: Plan, found: Found) -> dict[
         "rows_sha256": rows_digest(rows),
         "seed": plan.seed,
         "folds": plan.folds,
-        "trials": found.trials,
-        "best_trial_value": found.value,
-        "parameters": dict(found.chosen),
-        "all_parameters": _plain(found.parameters),
+        "trials": sum(found.trials for found in search.found.values()),
+        "best_trial_values": {stage: found.value for stage, found in search.found.items()},
+        "parameters": {
+            f"{stage}.{name}": value
+            for stage, found in search.found.items()
+            for name, value in found.chosen.items()
+        },
+        "importances": {stage: dict(found.importances) for stage, found in search.found.items()},
     }
-
-
-def _plain(parameters: Parameters) -> dict[str, Any]:
-    plain: dict[str, Any] = orjson.loads(orjson.dumps(asdict(parameters)))
-    return plain
 
 
 def _out_of_fold(

@@ -93,6 +93,7 @@ def _plan(arguments: argparse.Namespace, settings: Settings) -> Plan:
         seed=training.seed if arguments.seed is None else arguments.seed,
         target_false_positive_rate=training.target_false_positive_rate,
         studies=settings.home / "studies",
+        search_seconds=training.search_seconds,
     )
 
 

@@ -1,54 +1,70 @@
 """The one door to Optuna: a seeded search that resumes from its journal and prunes weak trials.
 
-Akiba et al. 2019, "Optuna" (KDD); Bergstra et al. 2011 for TPE.
+Akiba et al. 2019, "Optuna" (KDD); Bergstra et al. 2011 for TPE; Hutter et al. 2014 for the
+importance of hyperparameters (fANOVA).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_contracts.protocols import TrialLog
-from training.search_space import DEFAULT, Suggests, parameters_of, suggest
-from training.stacking import Parameters
+from training.search_space import Space, Suggests, Value
 
-Objective = Callable[[Parameters], Iterator[float]]
+Objective = Callable[[Mapping[str, Value]], Iterator[float]]
 STARTUP_TRIALS = 4
+FEWEST_FOR_IMPORTANCE = 4
 
 
 @dataclass(frozen=True)
 class Search:
-    """`name` identifies the study: the same data and space resume it. `trials` counts all."""
+    """One stage's search. `name` identifies the study: the same data and space resume it.
 
+    `trials` counts all, also those of earlier runs; `seconds` bounds this one.
+    """
+
+    stage: str
     name: str
     journal: Path
     trials: int
     seed: int
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Found:
-    """The best parameters, as chosen, with the value, and how many trials stand in the journal."""
+    """The best parameters with their value, how many trials stand in the journal, and the part
+    of each parameter in the differences between trials (0 to 1; empty where these are too few).
+    """
 
-    parameters: Parameters
-    chosen: Mapping[str, float | int]
+    chosen: Mapping[str, Value]
     value: float
     trials: int
+    importances: Mapping[str, float] = field(default_factory=dict)
 
 
 class NoTrialLog:
     """Trials are not recorded elsewhere."""
 
     def trial(
-        self, number: int, parameters: Mapping[str, object], value: float | None, state: str
+        self,
+        stage: str,
+        number: int,
+        parameters: Mapping[str, object],
+        value: float | None,
+        state: str,
     ) -> None:
         """Nothing."""
 
+    def importances(self, stage: str, shares: Mapping[str, float]) -> None:
+        """Nothing."""
 
-def tune(search: Search, objective: Objective, log: TrialLog) -> Found:
-    """Run the trials that are still missing; the first is always DEFAULT.
+
+def tune(search: Search, space: Space, objective: Objective, log: TrialLog) -> Found:
+    """Run the trials that are still missing; the first is always the space's default.
 
     `objective` yields a value after each step of a trial, the last being the trial's value;
     higher is better. A trial that falls behind the median of others is pruned between steps.
@@ -59,18 +75,20 @@ def tune(search: Search, objective: Objective, log: TrialLog) -> Found:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _study(search)
     if not study.trials:
-        study.enqueue_trial(dict(DEFAULT))
+        study.enqueue_trial(space.default)
     done = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in study.trials)
 
     def record(_: Any, trial: Any) -> None:
-        log.trial(trial.number, trial.params, trial.value, trial.state.name)
+        log.trial(search.stage, trial.number, trial.params, trial.value, trial.state.name)
 
     study.optimize(
-        lambda trial: _value(trial, objective), n_trials=max(search.trials - done, 0),
-        callbacks=[record],
+        lambda trial: _value(trial, space, objective), n_trials=max(search.trials - done, 0),
+        timeout=search.seconds, callbacks=[record],
     )  # fmt: skip
     best = study.best_trial
-    return Found(parameters_of(best.params), best.params, float(best.value), len(study.trials))
+    importances = _importances(study)
+    log.importances(search.stage, importances)
+    return Found(best.params, float(best.value), len(study.trials), importances)
 
 
 def _study(search: Search) -> Any:
@@ -87,13 +105,25 @@ def _study(search: Search) -> Any:
     )  # fmt: skip
 
 
-def _value(trial: Any, objective: Objective) -> float:
+def _value(trial: Any, space: Space, objective: Objective) -> float:
     import optuna
 
     value = 0.0
     suggestion: Suggests = trial
-    for step, value in enumerate(objective(suggest(suggestion))):
+    for step, value in enumerate(objective(space.suggest(suggestion))):
         trial.report(value, step)
         if trial.should_prune():
             raise optuna.TrialPruned
     return value
+
+
+def _importances(study: Any) -> dict[str, float]:
+    import optuna
+    from optuna.trial import TrialState
+
+    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    if len(complete) < FEWEST_FOR_IMPORTANCE or len({trial.value for trial in complete}) < 2:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: float(share) for name, share in found.items()}

@@ -16,8 +16,14 @@ from numpy.typing import NDArray
 from training.logistic import Floats, fit_logistic, sigmoid
 
 BOUND = 10.0
-RIDGE = 3.0
-RECENT_ROWS = 500.0  # half of a record's weight lies within so many labelled events
+
+
+@dataclass(frozen=True)
+class WeighingParameters:
+    """`recent_rows`: half of a track record's weight lies within so many labelled events."""
+
+    ridge: float = 3.0
+    recent_rows: float = 500.0
 
 
 @dataclass(frozen=True)
@@ -42,24 +48,29 @@ def fit_weighing(
     records: Floats,
     targets: NDArray[np.int64],
     weights: Floats,
+    ridge: float,
 ) -> Weighing:
     """From rows of all steps; `records` float64[n, S] is each stage's skill before the row."""
     columns = _columns(present, log_odds, records)
-    fitted, intercept = fit_logistic(columns, targets.astype(np.float64), RIDGE, weights)
+    fitted, intercept = fit_logistic(columns, targets.astype(np.float64), ridge, weights)
     return Weighing(tuple(map(float, fitted)), intercept, tuple(map(float, records[-1])))
 
 
 def track_records(
-    present: NDArray[np.bool_], log_odds: Floats, targets: NDArray[np.int64]
+    present: NDArray[np.bool_],
+    log_odds: Floats,
+    targets: NDArray[np.int64],
+    recent_rows: float,
 ) -> Floats:
     """float64[n, S]: the skill of each stage on the rows before each row, in the rows' order.
 
     Skill is 1 - log loss / log loss of always saying the share of spam so far, within [0, 1];
-    older rows fade by half every RECENT_ROWS. A stage that never ran has no skill.
+    older rows fade by half every
+    `recent_rows`. A stage that never ran has no skill.
     """
     losses = _log_loss(log_odds, targets[:, None])
     ran = present.astype(np.float64)
-    fade = 0.5 ** (1.0 / RECENT_ROWS)
+    fade = 0.5 ** (1.0 / recent_rows)
     spam, rows, lost = (np.zeros(present.shape[1]) for _ in range(3))
     records = np.zeros(log_odds.shape)
     for at in range(len(targets)):

@@ -435,15 +435,19 @@ def test_a_pickle_is_never_registered(trainer: Connection, tmp_path: Path) -> No
 def test_trials_are_nested_runs_and_draw_the_best_value_so_far(trainer: Connection) -> None:
     with registry.training_run(trainer, "search", {"trials": 3}) as run:
         for number, value in enumerate([0.5, 0.4, 0.7]):
-            run.trial(number, {"depth": number}, value, "COMPLETE")
-        run.trial(3, {"depth": 9}, None, "PRUNED")
+            run.trial("text", number, {"depth": number}, value, "COMPLETE")
+        run.trial("text", 3, {"depth": 9}, None, "PRUNED")
+        run.importances("text", {"depth": 0.8, "width": 0.2})
     with trainer.client() as client:
-        best = [point.value for point in client.get_metric_history(run.run_id, "best_value")]
+        best = [point.value for point in client.get_metric_history(run.run_id, "text.best_value")]
         children = client.search_runs(
             [run.experiment_id], f"tags.mlflow.parentRunId = '{run.run_id}'"
         )
         parent = client.get_run(run.run_id)
+        pictures = [file.path for file in client.list_artifacts(run.run_id, "search")]
     assert best == [0.5, 0.5, 0.7]
+    assert parent.data.metrics["importance.text.depth"] == 0.8
+    assert pictures == ["search/importance.png"]
     assert len(children) == 4
     assert (parent.info.status, parent.data.params["trials"]) == ("FINISHED", "3")
 

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from training.importance_picture import importance_picture
 from training.registry.connection import Connection
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+IMPORTANCE = "search/importance.png"
 _PARENT_RUN = "mlflow.parentRunId"
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 
@@ -29,20 +31,37 @@ class MlflowTrialLog:
     experiment_id: str
     run_id: str
     maximize: bool = True
-    best: float | None = field(default=None, init=False)
+    best: dict[str, float] = field(default_factory=dict, init=False)
+    shares: dict[str, Mapping[str, float]] = field(default_factory=dict, init=False)
 
     def trial(
-        self, number: int, parameters: Mapping[str, object], value: float | None, state: str
+        self,
+        stage: str,
+        number: int,
+        parameters: Mapping[str, object],
+        value: float | None,
+        state: str,
     ) -> None:
         """Log one ended trial; `state` is the search's word: COMPLETE, PRUNED or FAIL."""
         with self.connection.client() as client:
-            tags = {_PARENT_RUN: self.run_id, "weir.trial_state": state}
-            run = client.create_run(self.experiment_id, tags=tags, run_name=f"trial {number:03d}")
+            tags = {_PARENT_RUN: self.run_id, "weir.trial_state": state, "weir.stage": stage}
+            name = f"{stage} trial {number:03d}"
+            run = client.create_run(self.experiment_id, tags=tags, run_name=name)
             values = {} if value is None else {"value": value}
             _log(client, run.info.run_id, parameters, values, step=number)
             client.set_terminated(run.info.run_id, _STATUS.get(state.upper(), "FINISHED"))
             if value is not None:
-                self._log_progress(client, number, value)
+                self._log_progress(client, stage, number, value)
+
+    def importances(self, stage: str, shares: Mapping[str, float]) -> None:
+        """A metric a parameter, and a picture of all stages' importances so far."""
+        if not shares:
+            return
+        self.shares[stage] = shares
+        with self.connection.client() as client:
+            metrics = {f"importance.{stage}.{name}": share for name, share in shares.items()}
+            _log(client, self.run_id, {}, metrics, step=0)
+            client.log_figure(self.run_id, importance_picture(self.shares), IMPORTANCE)
 
     def log(
         self, parameters: Mapping[str, object] | None = None,
@@ -52,10 +71,10 @@ class MlflowTrialLog:
         with self.connection.client() as client:
             _log(client, self.run_id, parameters or {}, metrics or {}, step)
 
-    def _log_progress(self, client: MlflowClient, number: int, value: float) -> None:
+    def _log_progress(self, client: MlflowClient, stage: str, number: int, value: float) -> None:
         better = max if self.maximize else min
-        self.best = value if self.best is None else better(self.best, value)
-        progress = {"trial_value": value, "best_value": self.best}
+        self.best[stage] = better(self.best.get(stage, value), value)
+        progress = {f"{stage}.trial_value": value, f"{stage}.best_value": self.best[stage]}
         _log(client, self.run_id, {}, progress, step=number)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from data_contracts.config import EnsembleStage
 from data_contracts.errors import BadInput
 from data_contracts.events import Event
 from data_contracts.labels import LabelledEvent
+from data_contracts.protocols import TrialLog
 from tests.stand_ins.modalities import NoMedia, SmellExtractor, SoundExtractor
 from tests.unit.training.test_train_and_ensemble import WordEncoder, _rows
 from training.ensemble import Ensemble
@@ -22,6 +23,19 @@ from training.train import Plan, train
 from training.tuning import NoTrialLog
 
 TABULAR = "training.specialists.tabular:TabularFamily"
+
+
+class KeptLog(NoTrialLog):
+    """The stages whose trials were told, each once."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def trial(self, stage: str, *rest: object) -> None:  # type: ignore[override]
+        if stage not in self.stages:
+            self.stages.append(stage)
+
+
 STAGES = {
     "smell": EnsembleStage(
         modality="smell",
@@ -64,7 +78,12 @@ def composed(count: int, seed: int) -> list[LabelledEvent]:
     return rows
 
 
-def trained(folder: Path) -> Ensemble:
+def trained(
+    folder: Path,
+    trials: int = 0,
+    rows: Sequence[LabelledEvent] | None = None,
+    log: TrialLog | None = None,
+) -> Ensemble:
     encoder_file = folder / "encoder-file.onnx"
     encoder_file.write_bytes(b"stands in for an encoder")
     extractors = {
@@ -72,8 +91,8 @@ def trained(folder: Path) -> Ensemble:
         "sound": SoundExtractor({}, NoMedia()),
     }
     return train(
-        [*_rows(), *composed(600, 1)], WordEncoder(), encoder_file,
-        Plan(0, 3, 7, 0.01, folder / "studies"), NoTrialLog(), lambda message: None,
+        [*_rows(), *(rows or composed(600, 1))], WordEncoder(), encoder_file,
+        Plan(trials, 3, 7, 0.01, folder / "studies"), log or NoTrialLog(), lambda message: None,
         TrainingStages(STAGES, extractors, {}),
     )  # fmt: skip
 
@@ -182,6 +201,15 @@ def test_a_stage_that_is_not_configured_is_named(ensemble: Ensemble, tmp_path: P
 
 def test_the_same_rows_and_seed_train_the_same_ensemble(ensemble: Ensemble, tmp_path: Path) -> None:
     assert trained(tmp_path).version == ensemble.version
+
+
+def test_the_search_goes_stage_after_stage_and_resumes(tmp_path: Path) -> None:
+    rows, logs = composed(200, 3), [KeptLog(), KeptLog()]
+    first, again = (trained(tmp_path, 2, rows, log) for log in logs)
+    assert logs[0].stages == ["text", "smell", "sound", "fusion", "meta_learner"]
+    assert logs[1].stages == []
+    assert again.training["parameters"] == first.training["parameters"]
+    assert first.training["parameters"]["fusion.width"] in (16, 24, 48)
 
 
 def test_pictures_of_spam_do_not_teach_the_text_models(ensemble: Ensemble) -> None:
