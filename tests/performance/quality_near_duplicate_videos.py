@@ -49,7 +49,7 @@ from tests.performance.quality_parts import Part, Say
 from tests.performance.video_edits import EDITS, Clip, read_clip, written
 
 COLLECTION, MANIFEST = "video_near_duplicates", "manifest.csv.gz"
-SEED, VERSION = 20_260_105, "1"
+SEED, VERSION = 20_260_105, "2"
 ORIGINAL, MIRRORED, ALL_BUT_MIRRORED = "", "mirrored", "all but mirrored"
 SLIDE_SHOWS, SLIDES, FRAMES_A_SLIDE, SLIDE_SECONDS = 100, 8, 8, 1.5
 SLIDE_WIDTH, SLIDE_HEIGHT = 320, 240

@@ -168,6 +168,11 @@ def _cropped(share: float, centred: bool = True) -> Edit:
     return edit
 
 
+def _without_foot(clip: Clip, rng: np.random.Generator) -> Clip:
+    height = round(clip.frames[0].shape[0] * 0.85 / 2) * 2
+    return clip._replace(frames=[np.ascontiguousarray(frame[:height]) for frame in clip.frames])
+
+
 def _trimmed(clip: Clip, rng: np.random.Generator) -> Clip:
     """One half of the clip, beginning anywhere."""
     half = len(clip.frames) // 2
@@ -218,9 +223,12 @@ EDITS: Mapping[str, Edit] = {
     "brighter": _brighter,
     "crop 5 %": _cropped(0.05),
     "crop 10 %": _cropped(0.1),
+    "crop 15 %": _cropped(0.15),
     "crop 20 %": _cropped(0.2),
     "crop 10 % at a corner": _cropped(0.1, centred=False),
+    "crop 15 % at a corner": _cropped(0.15, centred=False),
     "crop 20 % at a corner": _cropped(0.2, centred=False),
+    "lower 15 % cut off": _without_foot,
     "trimmed to half": _trimmed,
     "stills inserted": _with_insertions,
     "grey, crop 5 %, bars, speed 1.25": _all_of(

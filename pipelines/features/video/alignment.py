@@ -1,9 +1,8 @@
-"""How alike two videos are: the share of frames that match along one line of time.
+"""How alike two videos are: the share of frames that match in order, at any speed.
 
-A copy may start elsewhere and run at another speed: its time is `speed * time + offset` of the
-original's. Pairs of alike frames vote for speed and offset, and the frames along the best lines
-are compared again: a Hough transform, as in M. Douze et al., "An Image-Based Approach to Video
-Copy Detection With Spatio-Temporal Post-Filtering", IEEE Transactions on Multimedia 12 (2010).
+A copy may start elsewhere, run faster, and have frames inserted. The longest chain of alike
+frames that advances in both videos is found by dynamic programming, which follows all of that:
+M.-C. Yeh and K.-T. Cheng, "Video Copy Detection by Fast Sequence Matching", CIVR 2009.
 """
 
 from __future__ import annotations
@@ -13,27 +12,28 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.features.video.sequence_hash import CROPS, VideoSignature
+from pipelines.features.video.sequence_hash import CROPS, WORDS, VideoSignature
 
-Distances = NDArray[np.int64]
-Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+Floats = NDArray[np.float32]
 
 BITS = 256
-SAME_FRAME_BITS = 80  # of 256: unrelated frames differ in 128, the nearest of many in 100
-WHOLE = CROPS - 1  # the crop that has the bars
-CROP_PAIRS = [*((0, crop) for crop in range(CROPS)), *((crop, 0) for crop in range(1, CROPS))]
-CROP_PAIRS += [(WHOLE, WHOLE)]
-SPEEDS = np.geomspace(0.4, 2.5, 47)
-LEAST_FRAMES = 3  # along the line
-LEAST_OVERLAP = 0.5  # of the shorter video
-TRIED_LINES = 3
+SAME_FRAME_BITS = 80  # unrelated frames differ in 128, the nearest of many in 90
+PICTURE, WHOLE = 0, CROPS - 1  # the crop that is none, and the one that has the bars
+CROP_PAIRS = (
+    *((PICTURE, crop) for crop in range(CROPS)),
+    *((crop, PICTURE) for crop in range(1, CROPS)),
+    (WHOLE, WHOLE),
+)
+LEAST_FRAMES = 3  # of each video that match; of a shorter video all
 COPY = 0.5  # score at and above which two videos count as copies
 
 
 class Match(NamedTuple):
-    """`score` 0 to 1; the second video's time is `speed` times the first's plus `offset_seconds`.
+    """`score` 0 to 1: the share of frames in the chain, of the video that has more of it in there.
 
-    Where the score is 0, speed and offset are 1 and 0.
+    The second video's time is about `speed` times the first's plus `offset_seconds`.
     """
 
     score: float
@@ -49,68 +49,72 @@ NO_MATCH = Match(0.0)
 
 
 def similarity(first: VideoSignature, second: VideoSignature) -> Match:
-    """The best alignment of two videos; NO_MATCH where no frames are alike."""
-    distances = frame_distances(first, second)
-    alike = distances <= SAME_FRAME_BITS
-    fewest = min(LEAST_FRAMES, *distances.shape) or 1
+    """The best alignment of two videos; NO_MATCH where too few frames are alike."""
+    alike = frame_distances(first, second) <= SAME_FRAME_BITS
+    fewest = max(min(LEAST_FRAMES, *alike.shape), 1)
     if min(alike.any(axis=1).sum(), alike.any(axis=0).sum()) < fewest:
         return NO_MATCH
-    lines = _voted(first, second, alike)
-    return max((_along(line, first, second, alike) for line in lines), key=lambda one: one.score)
+    ours, theirs = longest_chain(alike)
+    matched = len(set(ours)), len(set(theirs))
+    if min(matched) < fewest:
+        return NO_MATCH
+    score = max(matched[0] / alike.shape[0], matched[1] / alike.shape[1])
+    return Match(score, *_line(first.times_seconds[ours], second.times_seconds[theirs]))
 
 
-def frame_distances(first: VideoSignature, second: VideoSignature) -> Distances:
+def frame_distances(first: VideoSignature, second: VideoSignature) -> Integers:
     """int64[n, m]: bits between the most alike crops of each pair of frames.
 
     One of the two is always the full picture: two copies are rarely both cropped otherwise.
     """
-    nearest = np.full((len(first.hashes), len(second.hashes)), BITS, np.int64)
+    nearest = np.full((len(first.hashes), len(second.hashes)), BITS, np.uint16)
     for ours, theirs in CROP_PAIRS:
-        differing = first.hashes[:, None, ours] ^ second.hashes[None, :, theirs]
-        nearest = np.minimum(nearest, np.bitwise_count(differing).sum(axis=-1, dtype=np.int64))
-    return nearest
+        differing = np.zeros_like(nearest)
+        for word in range(WORDS):
+            ends = first.hashes[:, ours, word], second.hashes[:, theirs, word]
+            differing += np.bitwise_count(np.bitwise_xor.outer(*ends))
+        np.minimum(nearest, differing, out=nearest)
+    return nearest.astype(np.int64)
 
 
-def _voted(
-    first: VideoSignature, second: VideoSignature, alike: NDArray[np.bool_]
-) -> list[tuple[float, float]]:
-    """The (speed, offset) lines with the most pairs of alike frames on them."""
-    rows, columns = np.nonzero(alike)
-    width = _tolerance(first, second, 1.0)
-    lines: list[tuple[int, float, float]] = []
-    for speed in SPEEDS:
-        offsets = second.times_seconds[columns] - speed * first.times_seconds[rows]
-        bins, votes = np.unique(np.round(offsets / width), return_counts=True)
-        most = int(votes.argmax())
-        lines.append((int(votes[most]), float(speed), float(bins[most] * width)))
-    lines.sort(key=lambda line: (-line[0], abs(np.log(line[1]))))
-    return [(speed, offset) for _, speed, offset in lines[:TRIED_LINES]]
+def longest_chain(alike: Booleans) -> tuple[list[int], list[int]]:
+    """Rows and columns of the alike pairs on a path that never goes back in `alike: bool[n, m]`.
+
+    Of all such paths, one that meets the most different rows and columns.
+
+    >>> longest_chain(np.array([[1, 0, 0], [0, 0, 1], [1, 0, 1]], bool))
+    ([0, 1, 2], [0, 2, 2])
+    """
+    reached = _reached(alike)
+    row, column = alike.shape
+    pairs: list[tuple[int, int]] = []
+    while row and column:
+        gain = int(alike[row - 1, column - 1])
+        if gain:
+            pairs.append((row - 1, column - 1))
+        if reached[row, column] == reached[row - 1, column - 1] + 2 * gain:
+            row, column = row - 1, column - 1
+        elif reached[row, column] == reached[row - 1, column] + gain:
+            row -= 1
+        else:
+            column -= 1
+    return [one for one, _ in reversed(pairs)], [other for _, other in reversed(pairs)]
 
 
-def _along(
-    line: tuple[float, float],
-    first: VideoSignature,
-    second: VideoSignature,
-    alike: NDArray[np.bool_],
-) -> Match:
-    """The share of frames, of either video where they overlap, that have a match on the line."""
-    speed, offset = line
-    expected = speed * first.times_seconds[:, None] + offset
-    near = np.abs(expected - second.times_seconds) <= _tolerance(first, second, speed)
-    matched = near & alike
-    ours, theirs = near.any(axis=1), near.any(axis=0)
-    enough = max(LEAST_OVERLAP * min(len(ours), len(theirs)), 1)
-    if max(ours.sum(), theirs.sum()) < enough:
-        return NO_MATCH
-    shares = matched.any(axis=1)[ours].mean(), matched.any(axis=0)[theirs].mean()
-    return Match(float(min(shares)), offset, speed)
+def _reached(alike: Booleans) -> Integers:
+    """int64[n + 1, m + 1]: the rows and columns that a path to each place has met at most."""
+    reached = np.zeros((alike.shape[0] + 1, alike.shape[1] + 1), np.int64)
+    for row, gains in enumerate(alike.astype(np.int64), 1):
+        above = reached[row - 1]
+        met = np.maximum(above[1:] + gains, above[:-1] + 2 * gains)
+        along = np.cumsum(gains)
+        reached[row, 1:] = along + np.maximum.accumulate(met - along)
+    return reached
 
 
-def _tolerance(first: VideoSignature, second: VideoSignature, speed: float) -> float:
-    """Seconds of the second video by which sampling alone may shift a frame."""
-    return 0.75 * max(speed * _spacing(first), _spacing(second))
-
-
-def _spacing(video: VideoSignature) -> float:
-    times = video.times_seconds
-    return float(np.median(np.diff(times))) if len(times) > 1 else max(video.duration_seconds, 0.1)
+def _line(ours: Floats, theirs: Floats) -> tuple[float, float]:
+    """Offset and speed of the straight line through the chain: Theil-Sen's median of slopes."""
+    apart = ours[:, None] - ours > 0
+    slopes = (theirs[:, None] - theirs)[apart] / (ours[:, None] - ours)[apart]
+    speed = float(np.median(slopes)) if len(slopes) else 1.0
+    return float(np.median(theirs - speed * ours)), speed

@@ -14,7 +14,8 @@ SHARP_EDGE = 40  # levels by which the picture beside a bar differs: a gradient 
 EVEN_SHARE = 0.93  # of a line's pixels, over all frames, that have its colour
 SMALLEST_PICTURE = 0.2  # of a side: where bars would leave less, they are the picture
 LOOKED_AT = 8  # frames, evenly taken
-MIXED_LINES = 1  # between bar and picture, scaling mixes both
+EDGE_LINES = 8  # within which a bar ends, however poor the compression
+MIXED_LINES = 1  # at the edge, which scaling mixes
 
 
 class Picture(NamedTuple):
@@ -38,7 +39,7 @@ def picture_of(rgb: Frames) -> Picture:
     """Where the picture lies in `rgb: uint8[n, h, w, 3]`; the whole frame where it has no bars.
 
     >>> frames = np.zeros((2, 40, 40, 3), np.uint8)
-    >>> frames[:, 10:30] = np.arange(50, 250, 5, np.uint8)[:, None]
+    >>> frames[:, 10:30] = (np.arange(20)[:, None] * 40 + np.arange(40) * 97)[..., None] % 256
     >>> picture_of(frames)
     Picture(top=11, bottom=29, left=0, right=40)
     """
@@ -55,13 +56,13 @@ def _inside(lines: Frames) -> tuple[int, int]:
 
 
 def _bar(lines: Frames) -> int:
-    """How many lines from the first on are bar, and what mixes with it; 0 without a sharp edge."""
+    """How many lines from the first on are bar or mixed with it; 0 without a sharp edge."""
     colour = np.median(lines[0].reshape(-1, 3), axis=0)
-    for row, line in enumerate(lines):
-        if (_away(line, colour) <= COLOUR_TOLERANCE).mean() < EVEN_SHARE:
-            inside = row + MIXED_LINES
-            beyond = _away(lines[min(inside + 1, len(lines) - 1)], colour)
-            return inside if row and (beyond >= SHARP_EDGE).mean() > 1 - EVEN_SHARE else 0
+    even = (_away(line, colour) <= COLOUR_TOLERANCE for line in lines)
+    row = next((row for row, line in enumerate(even) if line.mean() < EVEN_SHARE), 0)
+    for inside in range(row, min(row + EDGE_LINES, len(lines))) if row else ():
+        if (_away(lines[inside], colour) >= SHARP_EDGE).mean() > 1 - EVEN_SHARE:
+            return inside + MIXED_LINES
     return 0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,8 @@ from pipelines.features.media.hashes import pdq_words
 from pipelines.features.video.bars import Frames, picture_of
 
 WORDS = 4  # of 64 bits, a PDQ hash
-KEPT_SHARES = (1.0, 0.9, 0.8)  # of each side, in the middle of the picture; then the whole frame
-CROPS = len(KEPT_SHARES) + 1
+CROPPED = (0.9, 0.8)  # of each side, kept in the middle and at each of the four corners
+CROPS = 1 + 5 * len(CROPPED) + 1  # the picture, its crops, and last the whole frame with its bars
 HASHED_SIDE = 128  # PDQ itself works on 64 x 64; from 512 x 512 it takes 18 times as long
 LOWEST_QUALITY = 20  # of 100: below, a frame is flat and its hash is noise
 _HEADER = struct.Struct("<4sHHf")
@@ -73,9 +74,8 @@ def signature(video: DecodedVideo) -> VideoSignature:
         inside, whole = _small(picture.of(frame)), _small(frame)
         words, quality = pdq_words(inside)
         if quality >= LOWEST_QUALITY:
-            crops = (*(_middle(inside, share) for share in KEPT_SHARES[1:]), whole)
             times.append(time)
-            hashes.append([words, *(pdq_words(crop)[0] for crop in crops)])
+            hashes.append([words, *(pdq_words(crop)[0] for crop in (*_crops(inside), whole))])
     return VideoSignature(
         np.array(times, np.float32),
         np.array(hashes, np.uint64).reshape(len(times), CROPS, WORDS),
@@ -87,7 +87,12 @@ def _small(frame: Frames) -> Frames:
     return resized(frame, HASHED_SIDE, HASHED_SIDE)
 
 
-def _middle(frame: Frames, share: float) -> Frames:
-    height, width = frame.shape[:2]
-    top, left = round(height * (1 - share) / 2), round(width * (1 - share) / 2)
-    return frame[top : height - top, left : width - left]
+def _crops(picture: Frames) -> list[Frames]:
+    crops = []
+    for share in CROPPED:
+        kept = round(HASHED_SIDE * share)
+        begin, margin, end = slice(0, kept), (HASHED_SIDE - kept) // 2, slice(-kept, None)
+        middle = slice(margin, margin + kept)
+        places = ((middle, middle), *product((begin, end), repeat=2))
+        crops += [picture[rows, columns] for rows, columns in places]
+    return crops
