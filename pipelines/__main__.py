@@ -20,6 +20,14 @@ def _declare_replay(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _declare_compose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--events", type=int, default=2000, metavar="N", help="default: 2000")
+    parser.add_argument("--first-day", metavar="YYYY-MM-DD", help="default: 28 days after replay's")
+    parser.add_argument(
+        "--held-out", action="store_true", help="also the recipes that are held out of training"
+    )
+
+
 def _declare_drive(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", default="all", metavar="A..B", help="landed days (default: all)")
     parser.add_argument("--rate", type=float, required=True, metavar="R", help="requests a second")
@@ -46,6 +54,12 @@ VERBS = [
         "turn catalogue sets into days of landed events",
         "pipelines.simulation.replay:run",
         _declare_replay,
+    ),
+    Verb(
+        "compose",
+        "land multi-modal traffic composed from the real sets, with media, actions and truth",
+        "pipelines.simulation.composition.landed:run",
+        _declare_compose,
     ),
     Verb(
         "ingest",

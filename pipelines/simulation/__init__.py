@@ -1,5 +1,5 @@
-"""Traffic to work on: replayed catalogue sets, a synthetic generator, and a load generator.
+"""Traffic to work on: replayed catalogue sets, composed multi-modal events, generators, load.
 
-Nothing here is used by training or serving; truth is written apart and only the demo oracle
-reads it.
+Nothing here is used by serving, and by training only where a benchmark asks for composed rows;
+truth is written apart and only the demo oracle reads it.
 """
