@@ -157,5 +157,5 @@ def test_a_closed_reader_leaves_no_worker() -> None:
 
 
 def _worker_of(reader: BoundedMediaReader) -> int:
-    assert reader._decoder is not None
-    return reader._decoder._worker.pid
+    assert reader.worker is not None
+    return reader.worker

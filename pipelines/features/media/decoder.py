@@ -60,6 +60,10 @@ class Decoder:
         """Whether the next file needs another decoder; this one is then to be closed."""
         return self._worker.poll() is not None or self._files >= FILES_OF_A_WORKER
 
+    @property
+    def worker(self) -> int:
+        return self._worker.pid
+
     def decode(self, kind: int, content: bytes) -> Decoded:
         """IMAGE or VIDEO; a worker that dies, overruns or answers nonsense is ended."""
         self._files += 1

@@ -64,6 +64,11 @@ class BoundedMediaReader:
         """The bytes that the reference means, undecoded."""
         return content_of(reference, self._media_root, self._limits.bytes)
 
+    @property
+    def worker(self) -> int | None:
+        """The process id of the worker, for who watches what it takes; None before the first."""
+        return None if self._decoder is None else self._decoder.worker
+
     def close(self) -> None:
         """End the worker; the next file starts another."""
         with self._one_file_at_a_time:
