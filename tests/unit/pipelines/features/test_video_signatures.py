@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from pipelines.feature_store.states import MemoryStates
 from pipelines.features.media.base import DecodedVideo
-from pipelines.features.video.alignment import NO_MATCH, similarity
+from pipelines.features.video.alignment import NO_MATCH, longest_chain, similarity
 from pipelines.features.video.known_videos import KnownVideos
 from pipelines.features.video.sequence_hash import CROPS, WORDS, VideoSignature, signature
 
@@ -58,6 +58,45 @@ def test_speed_and_offset_of_a_copy_are_found() -> None:
     assert match.score == 1
     assert match.speed == pytest.approx(2, rel=0.1)
     assert match.offset_seconds == pytest.approx(5, abs=0.75)
+
+
+def test_frames_inserted_at_several_places_leave_a_copy() -> None:
+    rng = np.random.default_rng(7)
+    original, foreign = _random(rng, 40), _random(rng, 1)
+    places = np.repeat([5, 18, 31], 3)
+    hashes = np.insert(original.hashes, places, foreign.hashes, axis=0)
+    copy = VideoSignature(np.arange(49, dtype=np.float32) * 0.5, hashes, 24.5)
+    assert similarity(copy, original).score == 1
+    assert similarity(original, copy).speed == pytest.approx(1.2, abs=0.15)
+
+
+def test_a_chain_may_stand_still_in_one_video_and_never_goes_back() -> None:
+    alike = np.array([[1, 1, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]], bool)
+    assert longest_chain(alike) == ([0, 0, 1], [0, 1, 3])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_chain_meets_more_rows_and_columns_than_the_one_found(seed: int) -> None:
+    alike = np.random.default_rng(seed).random((5, 4)) < 0.4
+    rows, columns = longest_chain(alike)
+    assert all(alike[rows, columns])
+    assert rows == sorted(rows)
+    assert columns == sorted(columns)
+    assert len(set(rows)) + len(set(columns)) == _most_met(alike)
+
+
+def _most_met(alike: NDArray[np.bool_]) -> int:
+    """By trying every set of alike pairs that never goes back."""
+    pairs = list(zip(*np.nonzero(alike), strict=True))
+    chains = [[pair] for pair in pairs]
+    best = 0
+    while chains:
+        chain = chains.pop()
+        best = max(best, sum(len(set(line)) for line in zip(*chain, strict=True)))
+        last = chain[-1]
+        later = [one for one in pairs if one > last and one[1] >= last[1]]
+        chains += [[*chain, one] for one in later]
+    return best
 
 
 def test_the_same_frames_in_another_order_are_no_copy() -> None:
