@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.features.text.characters import characters, chunks
+from pipelines.features.text.counts import counted
 from pipelines.features.text.encoder import Embedding, TextEncoder
-from pipelines.features.text.lexical import NAMES, lexical_features
-from pipelines.features.text.ngrams import CountedNgrams, count_ngrams
-from pipelines.features.text.normalisation import fold, readable
+from pipelines.features.text.lexical import NAMES, table
+from pipelines.features.text.ngrams import CountedNgrams, NgramRows, counted_rows, stacked
+from pipelines.features.text.normalisation import readable
 from pipelines.features.text.vocabulary import Vocabulary
 
 CHEAP_NAMES: tuple[str, ...] = (*NAMES, "repaired_words")
@@ -24,6 +27,17 @@ class CheapFeatures(NamedTuple):
     ngrams: CountedNgrams
 
 
+class CheapRows(NamedTuple):
+    """`CheapFeatures` of n texts: `lexical` float32[n, len(CHEAP_NAMES)]."""
+
+    canonical: tuple[str, ...]
+    lexical: NDArray[np.float32]
+    ngrams: NgramRows
+
+    def row(self, number: int) -> CheapFeatures:
+        return CheapFeatures(self.canonical[number], self.lexical[number], self.ngrams.row(number))
+
+
 class TextExtractor:
     """Canonical form, counts and n-grams without a network; the embedding only when asked."""
 
@@ -32,14 +46,20 @@ class TextExtractor:
         self._encoder = encoder
 
     def cheap(self, text: str) -> CheapFeatures:
-        plain = readable(text)
-        repaired, repairs = self._vocabulary.repaired(plain)
-        counts = lexical_features(text, self._undisguised)
-        lexical = np.append(counts, np.float32(repairs))
-        return CheapFeatures(repaired, lexical, count_ngrams(repaired.lower()))
+        return self.cheap_rows([text]).row(0)
 
-    def _undisguised(self, text: str) -> str:
-        return self._vocabulary.repaired(fold(text))[0]
+    def cheap_rows(self, texts: Sequence[str]) -> CheapRows:
+        """`cheap` of each text, bit for bit, for a fraction of its time."""
+        repaired = self._vocabulary.repaired_rows([readable(text) for text in texts])
+        canonical = tuple(text for text, _ in repaired)
+        read = [characters(part) for part in chunks(canonical)]
+        counts = table(texts, [counted(part) for part in read])
+        repairs = np.array([[number] for _, number in repaired], np.float32).reshape(-1, 1)
+        return CheapRows(
+            canonical,
+            np.hstack([counts, repairs]),
+            stacked([counted_rows(part) for part in read]),
+        )
 
     def embedding(self, canonical: str) -> Embedding:
         return self._encoder.encode(canonical)

@@ -1,27 +1,26 @@
-"""Hashed character and word n-grams of one text, counted.
+"""Hashed character and word n-grams of texts in lower case, counted.
 
-Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask Learning" (ICML).
+Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask Learning" (ICML). A hash is a
+polynomial of the characters modulo 2^32, mixed: a character more is one multiplication more.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-BUCKETS = 1 << 20
-CHARACTERS = (2, 5)
-_MASK = np.uint64(BUCKETS - 1)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_CHARACTER_SEED = np.uint64(1)
-_WORD_SEED = np.uint64(0x9E3779B97F4A7C15)
-_WORD = re.compile(r"[^\W_]+")
+from pipelines.features.text.characters import BASE, Characters, characters, chunks
 
-Hashes = NDArray[np.uint64]
+BUCKETS = 1 << 20
+LENGTHS = (2, 4)  # of characters; with 3 and 5 as well nothing is gained (bench-prefilter)
+_BITS = 20
+_WORD, _PAIR = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
+
+Hashes = NDArray[np.uint32]
 
 
 class CountedNgrams(NamedTuple):
@@ -38,48 +37,83 @@ class NgramRows(NamedTuple):
     values: NDArray[np.float32]
     starts: NDArray[np.int64]
 
+    def row(self, number: int) -> CountedNgrams:
+        part = slice(self.starts[number], self.starts[number + 1])
+        return CountedNgrams(self.buckets[part], self.values[part])
+
 
 def count_ngrams(text: str) -> CountedNgrams:
-    """Character 2- to 5-grams (with a blank at both ends) and word 1- and 2-grams of `text`."""
-    hashed = np.concatenate([*_hash_characters(f" {text} "), *_hash_words(text)])
-    buckets, counts = np.unique((hashed & _MASK).astype(np.int32), return_counts=True)
-    return CountedNgrams(buckets, (1.0 + np.log(counts)).astype(np.float32))
+    """Character 2- and 4-grams (with a blank at both ends) and word 1- and 2-grams of `text`."""
+    return ngram_rows([text]).row(0)
 
 
 def ngram_rows(texts: Sequence[str]) -> NgramRows:
     """`count_ngrams` of each text, in order."""
-    counted = [count_ngrams(text) for text in texts]
-    starts = np.zeros(len(counted) + 1, np.int64)
-    np.cumsum([len(row.buckets) for row in counted], out=starts[1:])
+    counted = [counted_rows(characters(part)) for part in chunks(texts)]
+    return stacked(counted)
+
+
+def stacked(parts: Sequence[NgramRows]) -> NgramRows:
+    """The rows of all parts, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    sizes = [np.zeros(1, np.int64), *(np.diff(part.starts) for part in parts)]
     return NgramRows(
-        np.concatenate([row.buckets for row in counted] or [np.empty(0, np.int32)]),
-        np.concatenate([row.values for row in counted] or [np.empty(0, np.float32)]),
-        starts,
+        np.concatenate([np.empty(0, np.int32), *(part.buckets for part in parts)]),
+        np.concatenate([np.empty(0, np.float32), *(part.values for part in parts)]),
+        np.cumsum(np.concatenate(sizes)),
     )
 
 
-def _hash_characters(text: str) -> list[Hashes]:
-    """Hashes of the n-grams of each length of CHARACTERS, one array a length."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    shifted = codes.astype(np.uint64) + _GOLDEN
-    values = np.full(len(codes), _CHARACTER_SEED, np.uint64)
-    hashed = []
-    for length in range(1, CHARACTERS[1] + 1):
-        values = _mixed(values[: max(len(codes) - length + 1, 0)] ^ shifted[length - 1 :])
-        if length >= CHARACTERS[0]:
-            hashed.append(values)
+def counted_rows(text: Characters) -> NgramRows:
+    """The n-grams of texts that are read already."""
+    hashed = [*_character_hashes(text), *_word_pair_hashes(text)]
+    keys = np.concatenate([_keys(hashes, rows) for hashes, rows in hashed])
+    keys.sort()
+    is_first = np.ones(len(keys) + 1, bool)
+    np.not_equal(keys[1:], keys[:-1], out=is_first[1:-1])
+    first = np.flatnonzero(is_first)
+    counts, kept = first[1:] - first[:-1], keys[first[:-1]]
+    per_row = np.bincount(kept >> np.uint32(_BITS), minlength=len(text))
+    return NgramRows(
+        (kept & np.uint32(BUCKETS - 1)).astype(np.int32),
+        _one_plus_logarithm(counts),
+        np.concatenate([[0], np.cumsum(per_row)]),
+    )
+
+
+def _character_hashes(text: Characters) -> list[tuple[Hashes, Hashes]]:
+    """(hashes, rows) by length; an n-gram that begins in one text and ends in the next is none."""
+    shifted = text.codes + np.uint32(1)
+    values, hashed = shifted, []
+    for length in range(2, max(LENGTHS) + 1):
+        values = values[:-1] * np.uint32(BASE) + shifted[length - 1 :]
+        if length in LENGTHS:
+            rows = text.rows[: len(values)]
+            within = rows == text.rows[length - 1 :]
+            hashed.append((values[within], rows[within]))
     return hashed
 
 
-def _hash_words(text: str) -> list[Hashes]:
-    """Hashes of words, and of pairs of words that follow each other."""
-    sums = [crc32(word.encode("utf-8", "surrogatepass")) for word in _WORD.findall(text)]
-    words = _mixed(np.array(sums, np.uint64) ^ _WORD_SEED)
-    return [words, _mixed(words[:-1] * np.uint64(31) + words[1:])]
+def _word_pair_hashes(text: Characters) -> list[tuple[Hashes, Hashes]]:
+    """Those of words, and of pairs of words that follow each other in one text."""
+    rows = text.rows[text.words[0]]
+    hashes = text.word_hashes * _WORD
+    pairs = (hashes[:-1] ^ _PAIR) * np.uint32(31) + hashes[1:]
+    within = rows[:-1] == rows[1:]
+    return [(hashes, rows), (pairs[within], rows[1:][within])]
 
 
-def _mixed(values: Hashes) -> Hashes:
-    """The finaliser of MurmurHash3: every input bit reaches every output bit."""
-    values = (values ^ (values >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
-    values = (values ^ (values >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-    return values ^ (values >> np.uint64(33))
+def _keys(hashes: Hashes, rows: Hashes) -> Hashes:
+    """The row above, the bucket below; bits of a hash mixed as in MurmurHash3."""
+    mixed = (hashes ^ (hashes >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
+    return (mixed >> np.uint32(32 - _BITS)) | (rows << np.uint32(_BITS))
+
+
+@cache
+def _logarithms() -> NDArray[np.float32]:
+    return (1.0 + np.log(np.maximum(np.arange(1 << 16), 1))).astype(np.float32)
+
+
+def _one_plus_logarithm(counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    return _logarithms()[np.minimum(counts, (1 << 16) - 1)]

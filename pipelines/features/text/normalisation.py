@@ -13,9 +13,9 @@ MAX_CHARACTERS = 20_000
 CANONICAL_CHARACTERS = 6_000
 
 TAG = re.compile(r"<[a-zA-Z/!][^>]{0,2000}>")
-_HIDDEN_MARKUP = re.compile(r"<(style|script)\b.*?</\1\s*>|<!--.*?-->", re.S | re.I)
-_BLANKS = re.compile(r"[ \t\r\f\v\xa0\u2000-\u200a\u3000]+")
-_LINES = re.compile(r"\s*\n\s*")
+_HIDDEN_MARKUP = re.compile(r"<(?:(style|script)\b.*?</\1\s*>|!--.*?-->)", re.S | re.I)
+_BLANKS = "\t\r\f\v\xa0\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_SEVERAL_BLANKS = re.compile(" {2,}")
 INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
 )
@@ -47,7 +47,7 @@ def strip_markup(text: str) -> str:
         text = TAG.sub(" ", _HIDDEN_MARKUP.sub(" ", text))
     if "&" in text:
         text = html.unescape(text)
-    return _BLANKS.sub(" ", text)
+    return _single_blanks(text)
 
 
 def fold(text: str) -> str:
@@ -69,5 +69,16 @@ def fold(text: str) -> str:
 
 def readable(text: str) -> str:
     """Markup stripped, folded, blanks and lines single, cut at CANONICAL_CHARACTERS."""
-    plain = fold(strip_markup(text))
-    return _LINES.sub("\n", _BLANKS.sub(" ", plain)).strip()[:CANONICAL_CHARACTERS]
+    return _single_lines(_single_blanks(fold(strip_markup(text))))[:CANONICAL_CHARACTERS]
+
+
+def _single_blanks(text: str) -> str:
+    """Every run of blanks as one blank."""
+    for blank in _BLANKS:
+        text = text.replace(blank, " ")
+    return _SEVERAL_BLANKS.sub(" ", text)
+
+
+def _single_lines(text: str) -> str:
+    """Lines without white space at their ends, empty ones left out."""
+    return "\n".join(filter(None, map(str.strip, text.split("\n"))))

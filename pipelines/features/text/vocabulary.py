@@ -16,10 +16,21 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.features.text.characters import (
+    AT,
+    HASH,
+    LOWER,
+    SEPARATOR,
+    Characters,
+    characters,
+    chunks,
+)
+from pipelines.features.text.counts import spread_words
+
 MINIMUM_LENGTH = 3
 MINIMUM_DOCUMENTS = 3
 _WORD = re.compile(r"[^\W\d_]{3,24}")
-_TOKEN = re.compile(r"[^\s,;:?\"()]+")
+_DISGUISED = re.compile(r"(?:[^\W\d_]|[0-57-9@$!])+")  # what a word of letters can come out of
 _SPREAD = re.compile(r"(?<![^\W_])[^\W\d_](?:([ .\-_*])[^\W\d_](?:\1[^\W\d_])+)(?![^\W_])")
 _HAN_GAP = re.compile(r"(?<=[\u4e00-\u9fff])[ .\-_*](?=[\u4e00-\u9fff])")
 _LEET = str.maketrans(
@@ -28,6 +39,7 @@ _LEET = str.maketrans(
 )  # fmt: skip
 _LEET_SIGN = re.compile(r"[0-9@$!]")
 _LETTER = re.compile(r"[^\W\d_]")
+_AROUND = ".-_*'"  # stripped from a token before it is read
 
 
 def _key(word: str) -> int:
@@ -62,7 +74,25 @@ class Vocabulary:
         >>> Vocabulary.of(["free cash"] * 3).repaired("FR33 c.a.s.h 4 u")
         ('FREE cash 4 u', 2)
         """
-        text = _HAN_GAP.sub("", text)
+        return self.repaired_rows([text])[0]
+
+    def repaired_rows(self, texts: Sequence[str]) -> list[tuple[str, int]]:
+        """`repaired` of each text: only what looks disguised is looked up."""
+        closed = [text if text.isascii() else _HAN_GAP.sub("", text) for text in texts]
+        return [row for part in chunks(closed) for row in self._repaired_part(part)]
+
+    def _repaired_part(self, texts: Sequence[str]) -> list[tuple[str, int]]:
+        read = characters(texts)
+        spread = set(read.rows[spread_words(read)].tolist())
+        rows = [(text, 0) for text in texts]
+        for row in spread:
+            rows[row] = self._thoroughly_repaired(texts[row])
+        for row, tokens in _suspicious_tokens(read).items():
+            if row not in spread:
+                rows[row] = self._with_plain_tokens(texts[row], tokens)
+        return rows
+
+    def _thoroughly_repaired(self, text: str) -> tuple[str, int]:
         repairs = 0
 
         def joined(match: re.Match[str]) -> str:
@@ -72,20 +102,23 @@ class Vocabulary:
             repairs += len(words) > 0
             return _cased_like(letters, " ".join(words)) or match.group()
 
-        def plain(match: re.Match[str]) -> str:
-            nonlocal repairs
-            word = self._unleet(match.group())
-            repairs += word is not None
-            return word or match.group()
-
         text = _SPREAD.sub(joined, text)
-        if _LEET_SIGN.search(text):
-            text = _TOKEN.sub(plain, text)
-        return text, repairs
+        tokens = _suspicious_tokens(characters([text])).get(0, [])
+        text, unleeted = self._with_plain_tokens(text, tokens)
+        return text, repairs + unleeted
+
+    def _with_plain_tokens(self, text: str, tokens: Iterable[tuple[int, int]]) -> tuple[str, int]:
+        """`tokens` are spans in the text, in order."""
+        parts, done, repairs = [], 0, 0
+        for start, end in tokens:
+            if (word := self._unleet(text[start:end])) is not None:
+                parts += [text[done:start], word]
+                done, repairs = end, repairs + 1
+        return "".join([*parts, text[done:]]) if repairs else text, repairs
 
     def _unleet(self, token: str) -> str | None:
-        core = token.strip(".-_*'")
-        if not (_LEET_SIGN.search(core) and _LETTER.search(core)):
+        core = token.strip(_AROUND)
+        if not (_DISGUISED.fullmatch(core) and _LEET_SIGN.search(core) and _LETTER.search(core)):
             return None
         for attempt in _readings(core.lower()):
             if len(attempt) >= MINIMUM_LENGTH and attempt in self:
@@ -105,6 +138,29 @@ class Vocabulary:
             else:
                 return [letters] if len(letters) >= 4 else []
         return words
+
+
+def _suspicious_tokens(text: Characters) -> dict[int, list[tuple[int, int]]]:
+    """By row: spans of tokens of letters and signs only in which one adjoins the other."""
+    letter = text.kinds >= LOWER
+    sign = (text.kinds >= AT) & ~letter
+    beside = np.flatnonzero((letter[1:] & sign[:-1]) | (letter[:-1] & sign[1:]))
+    if not len(beside):
+        return {}
+    ends = np.flatnonzero(text.kinds <= SEPARATOR)
+    token = np.unique(np.searchsorted(ends, beside))
+    starts, ends = ends[token - 1] + 1, ends[token]
+    cores = text.kinds >= AT
+    foreign = (text.kinds >= HASH) & ~cores
+    pieces = np.zeros(len(cores), np.int32)
+    np.cumsum(foreign[1:] * np.uint8(2) + (cores[1:] & ~cores[:-1]), out=pieces[1:])
+    pure = pieces[ends - 1] - pieces[starts - 1] == 1
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for start, end in zip(starts[pure].tolist(), ends[pure].tolist(), strict=True):
+        row = int(text.rows[start])
+        first = int(text.starts[row]) + 1
+        spans.setdefault(row, []).append((start - first, end - first))
+    return spans
 
 
 def _cased_like(original: str, word: str) -> str:
