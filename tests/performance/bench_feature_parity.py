@@ -44,7 +44,7 @@ from pipelines.features.media.base import MediaReader
 from pipelines.features.surroundings.state import SurroundingsState
 from tests.performance.provenance import commit
 
-EVENTS, SEED, SAMPLE, DAYS = 10_000, 7, 20, 5
+EVENTS, SEED, SAMPLE, DAYS = 10_000, 7, 1000, 5
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)
 PEOPLE, CLOCKWORK, FARM, DEVICES = 600, 20, 80, 4
 ACTIONS_PER_EVENT = 2
@@ -275,7 +275,7 @@ def _day(at: datetime | None) -> str:
 
 
 def _table(report: Mapping[str, Any]) -> str:
-    lines = [f"{name:<26}{value}" for name, value in report["rows"][0].items()]
+    lines = [f"{name:<27}{value}" for name, value in report["rows"][0].items()]
     lines += ["", "goals"]
     lines += [
         f"  {'met' if goal['met'] else 'NOT MET':<8}{goal['statement']} ({goal['target']}): "

@@ -38,9 +38,9 @@ def built(log: bench.Log) -> list[Event]:
     return bench.fresh().enrich_in_order(log.events, log.actions)
 
 
-def check(built: list[Event], log: bench.Log, sample: int = 40) -> None:
+def check(built: list[Event], log: bench.Log) -> None:
     rng = np.random.default_rng(5)
-    check_point_in_time(built, log.actions, bench.fresh, sample=sample, rng=rng)
+    check_point_in_time(built, log.actions, bench.fresh, sample=100, rng=rng)
 
 
 def test_online_across_a_restart_equals_offline_to_the_last_bit(
@@ -54,7 +54,7 @@ def test_online_across_a_restart_equals_offline_to_the_last_bit(
 
 
 def test_a_replay_without_leaks_passes(built: list[Event], log: bench.Log) -> None:
-    check(built, log, sample=4)
+    check(built, log)
 
 
 def test_a_builder_that_tells_before_it_reads_is_caught(log: bench.Log) -> None:
