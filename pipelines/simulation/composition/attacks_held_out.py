@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from pipelines.simulation.composition import drawing
+from pipelines.simulation import drawing
 from pipelines.simulation.composition.campaigns import (
     POSTS_EACH,
     USUAL,

@@ -13,13 +13,14 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from data_contracts.events import MediaKind, MediaReference
-from pipelines.simulation.composition import clips, drawing
+from pipelines.simulation import clips, drawing
 from pipelines.simulation.composition.sources import BUCKETS, TEXT_CHARACTERS, Sources
 from pipelines.simulation.composition.wording import Halves, Wording
 
 Card = TypeVar("Card")
 AGAIN_SHARE = 0.5  # of ordinary pictures: one that is popular
 POPULAR_SHARE = 0.2  # of those made: ones that will be
+ENOUGH_TO_DRAW = 8  # texts of a language that the fonts cover
 CARD_FRAMES = (3, 5)  # frames put into a clip, of clips.FRAMES
 SIGNATURES = ((b"\xff\xd8", "jpg"), (b"GIF8", "gif"), (b"\x89PNG", "png"))
 HOST_WORDS = (
@@ -180,7 +181,7 @@ class Material:
 
     def _drawable(self, language: str, is_spam: bool) -> Deck[str]:
         deck = self._texts[language, is_spam, True]
-        return deck if deck.cards else self._texts["en", is_spam, True]
+        return deck if len(deck.cards) >= ENOUGH_TO_DRAW else self._texts["en", is_spam, True]
 
     @cached_property
     def _texts(self) -> dict[tuple[str, bool, bool], Deck[str]]:

@@ -26,7 +26,7 @@ from data_contracts.labels import LabelledEvent
 from pipelines.catalogue import collection, read_labelled
 from pipelines.image_sets import DREDZE_ARCHIVE, DREDZE_PERSONAL, IMPROVED, ISH, read_images
 from pipelines.near_duplicates import Components, group_related, normalised
-from pipelines.simulation.composition import made
+from pipelines.simulation import synthetic_sources
 
 BUCKETS = 20
 TEXT_SETS = (
@@ -44,9 +44,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TextSource:
-    """A row of a text set; `event_id` is the catalogue's, so that the row can be left out."""
+    """A row of a text set, by the catalogue's id and group, so that others can leave it out."""
 
     event_id: str
+    group: str | None
     text: str
     language: str
     is_spam: bool
@@ -143,18 +144,17 @@ def made_up(texts: int = 2000, pictures: int = 4, profiles: int = 20) -> Sources
 
     Nothing measured on them says anything about real traffic.
     """
-    rows = made.texts(texts)
+    rows = synthetic_sources.texts(texts)
     return Sources(
         texts=tuple(_bucketed_texts(rows, group_related(rows).tolist())),
         pictures=tuple(
-            PictureSource(made.picture(bucket * pictures + number, is_spam), is_spam, bucket)
-            for bucket in range(BUCKETS)
-            for number in range(pictures)
+            PictureSource(synthetic_sources.picture(number, is_spam), is_spam, number % BUCKETS)
+            for number in range(pictures * BUCKETS)
             for is_spam in (False, True)
         ),
         clips=(),  # every bucket pans over its own photos
         profiles=tuple(
-            Profile(**made.profile(kind, bucket * profiles + number), bucket=bucket)
+            Profile(**synthetic_sources.profile(kind, bucket * profiles + number), bucket=bucket)
             for bucket in range(BUCKETS)
             for number in range(profiles)
             for kind in ("person", "newcomer", "publisher")
@@ -209,6 +209,7 @@ def _bucketed_texts(rows: Sequence[LabelledEvent], groups: Sequence[int]) -> lis
     return [
         TextSource(
             row.event.event_id,
+            row.group,
             row.event.text,
             row.event.language or "und",
             row.is_spam,

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.simulation.composition import clips, drawing, made
+from pipelines.simulation import clips, drawing, synthetic_sources
 from pipelines.simulation.composition.material import Deck, Shelf
 from pipelines.simulation.composition.wording import Halves, Wording
 
 
 def photo() -> bytes:
-    return made.picture(1, is_spam=False)
+    return synthetic_sources.picture(1, is_spam=False)
 
 
 def test_words_on_a_photo_are_the_same_bytes_for_the_same_seed() -> None:
@@ -45,7 +45,7 @@ def test_a_variant_is_another_file_of_nearly_the_same_picture() -> None:
 
 def test_a_card_stands_in_a_few_frames_and_the_rest_is_the_clip() -> None:
     frames = clips.panning(photo(), np.random.default_rng(0))
-    carded = clips.with_card(frames, made.picture(2, is_spam=True), at=6, count=3)
+    carded = clips.with_card(frames, synthetic_sources.picture(2, is_spam=True), at=6, count=3)
     changed = [
         number
         for number, (one, other) in enumerate(zip(frames, carded, strict=True))

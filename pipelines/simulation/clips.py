@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.simulation.composition.drawing import opened
+from pipelines.simulation.drawing import opened
 
 Frame = NDArray[np.uint8]  # [height, width, 3]
 FRAMES, FRAMES_PER_SECOND = 24, 8
