@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,7 +23,7 @@ from training.fused_trials import search_fused
 from training.logistic import Floats, logit
 from training.searching import StagedSearch
 from training.stacking import STAGES, Stack
-from training.stage_models import can_learn, untrained
+from training.stage_models import StageModel, can_learn, untrained
 from training.stage_sources import TrainingStages
 from training.stage_table import StageTable, read_stages
 from training.table import Table
@@ -111,25 +111,31 @@ class Carried:
         say: Say,
     ) -> Fused | None:
         """Everything beyond the text; None where the rows carry too little to learn from."""
-        targets = text.table.targets[self.fused]
-        if not can_learn(targets):
+        if not can_learn(text.table.targets[self.fused]):
             return None
-        tables = {
+        rows, tables = self.fused_rows(text), self.with_read_text(text, say)
+        models = self.untrained(tables)
+        parameters = search_fused(rows, tables, models, search, say, seed=seed)
+        return Fused(
+            rows, *fit_fused(rows, tables, models, parameters, target_rate, say, seed=seed)
+        )
+
+    def with_read_text(self, text: TextOutOfFold, say: Say) -> dict[str, StageTable]:
+        """The tables, with what the text models say of text that was found in media."""
+        return {
             name: self._with_read_text(table, text, say) if any(table.texts) else table
             for name, table in self.tables.items()
         }
-        models = {
+
+    def untrained(self, tables: Mapping[str, StageTable]) -> dict[str, StageModel]:
+        """What is known of each stage before it is fitted."""
+        return {
             name: untrained(
                 stage.specialist, stage.modality, stage.cpu_milliseconds,
                 reads_text=name in tables and any(tables[name].texts),
             )
             for name, stage in self.stages.stages.items()
         }  # fmt: skip
-        rows = self.fused_rows(text)
-        parameters = search_fused(rows, tables, models, search, say, seed=seed)
-        return Fused(
-            rows, *fit_fused(rows, tables, models, parameters, target_rate, say, seed=seed)
-        )
 
     def fused_rows(self, text: TextOutOfFold) -> FusedRows:
         """The fused rows as the stages beyond the text see them."""

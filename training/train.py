@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from data_contracts.labels import LabelledEvent
 from data_contracts.protocols import TrialLog
+from pipelines.features.context import ContextColumns
 from pipelines.features.text.encoder import TextEncoder
 from pipelines.features.text.extraction import CHEAP_NAMES, TextExtractor
+from pipelines.features.text.vocabulary import Vocabulary
 from pipelines.near_duplicates import group_related
 from pipelines.splits import grouped_folds
 from training.artefact_files import arrays_to_bytes
@@ -31,7 +33,7 @@ from training.search_space import Value, load_search_space, text_parameters
 from training.searching import StagedSearch
 from training.settling import early_scores, fitted_on, quality, settle, text_positive
 from training.specialists.text_onnx import export_specialist
-from training.stacking import Fitting, Folds, Stack, fit_stack
+from training.stacking import Fitting, Folds, fit_stack
 from training.stage_sources import TrainingStages
 from training.table import Table, build_table
 from training.trials import FOLDS, TrialObjective, trial_rows
@@ -82,13 +84,74 @@ def train(
     them, the ensemble is one of text alone.
     """
     stages = stages or TrainingStages()
+    search = staged_search(rows, plan, log, say)
+    models = learn_text(rows, encoder, plan, search, say, stages)
+    rate = plan.target_false_positive_rate
+    fused = models.carried.fit(models.text, search, rate, plan.seed, say)
+    return Ensemble(
+        models.parts(encoder_file, rows, plan, search, fused), encoder, stages.extractors
+    )
+
+
+@dataclass(frozen=True)
+class TextModels:
+    """The text's models, what they say of every row out of fold, and what rows carry beside."""
+
+    vocabulary: Vocabulary
+    context: ContextColumns
+    ground: Ground
+    policy: Policy
+    learnt: NDArray[np.bool_]
+    text: TextOutOfFold
+    carried: Carried
+
+    def parts(
+        self,
+        encoder_file: Path,
+        rows: Sequence[LabelledEvent],
+        plan: Plan,
+        search: StagedSearch,
+        fused: Fused | None,
+    ) -> Parts:
+        """Everything of the ensemble, with `fused` above the text."""
+        table, stack, stages = self.text.table, self.text.stack, self.carried.stages
+        judged = _judged(table, self.policy, self.text.scores, self.carried, fused)
+        learnt = table.part(np.flatnonzero(self.learnt))
+        return Parts(
+            vocabulary=self.vocabulary,
+            context=self.context,
+            ground=self.ground,
+            ngrams=stack.ngrams,
+            prefilter=stack.prefilter.model_to_string(),
+            specialist=export_specialist(stack.specialists),
+            encoder=encoder_file,
+            policy=self.policy,
+            fused=fused.parts if fused else None,
+            assets=stages.assets_of(fused.parts.stages) if fused else {},
+            training={
+                **_described(rows, plan, search),
+                **fitted_on(learnt, plan.target_false_positive_rate),
+                "quality_out_of_fold": quality(table, judged.scores, judged.positive),
+            },
+            out_of_fold=_out_of_fold(rows, self.text, judged),
+        )
+
+
+def learn_text(
+    rows: Sequence[LabelledEvent],
+    encoder: TextEncoder,
+    plan: Plan,
+    search: StagedSearch,
+    say: Callable[[str], None],
+    stages: TrainingStages,
+) -> TextModels:
+    """Everything below the fusion but the other stages' specialists."""
     say(f"reading {len(rows)} labelled events")
     table, vocabulary, context = build_table(rows, encoder, say)
     say("grouping near-duplicates")
     groups = group_related(rows)
     check_groups(rows, groups, plan.folds)
     fitting = Fitting(("ngram_log_odds", *CHEAP_NAMES, *context.names), plan.seed)
-    search = _search(rows, plan, log, say)
     chosen = search.best("text", "text", _text_objective(table, groups, plan.seed, fitting)).chosen
     folds = _folds(table, groups, plan.folds, plan.seed)
     carried = Carried.by(rows, stages, say)
@@ -100,30 +163,7 @@ def train(
     policy, scores = settle(table, ground, folds, stack.log_odds, rate, learnt)
     early = early_scores(policy, stack.log_odds)
     text = TextOutOfFold(table, folds, stack, early, scores, TextExtractor(vocabulary, encoder))
-    fused = carried.fit(text, search, rate, plan.seed, say)
-    judged = _judged(table, policy, scores, carried, fused)
-    return Ensemble(
-        Parts(
-            vocabulary=vocabulary,
-            context=context,
-            ground=ground,
-            ngrams=stack.ngrams,
-            prefilter=stack.prefilter.model_to_string(),
-            specialist=export_specialist(stack.specialists),
-            encoder=encoder_file,
-            policy=policy,
-            fused=fused.parts if fused else None,
-            assets=stages.assets_of(fused.parts.stages) if fused else {},
-            training={
-                **_described(rows, plan, search),
-                **fitted_on(table.part(np.flatnonzero(learnt)), rate),
-                "quality_out_of_fold": quality(table, judged.scores, judged.positive),
-            },
-            out_of_fold=_out_of_fold(rows, table, folds, stack, judged),
-        ),
-        encoder,
-        stages.extractors,
-    )
+    return TextModels(vocabulary, context, ground, policy, learnt, text, carried)
 
 
 @dataclass(frozen=True)
@@ -148,7 +188,7 @@ def _judged(
     return _Judged(scores, kinds.astype(str), positive)
 
 
-def _search(
+def staged_search(
     rows: Sequence[LabelledEvent], plan: Plan, log: TrialLog, say: Callable[[str], None]
 ) -> StagedSearch:
     """The search of this training; the same rows and seed resume it."""
@@ -227,12 +267,11 @@ def _described(rows: Sequence[LabelledEvent], plan: Plan, search: StagedSearch) 
     }
 
 
-def _out_of_fold(
-    rows: Sequence[LabelledEvent], table: Table, folds: Folds, stack: Stack, judged: _Judged
-) -> bytes:
+def _out_of_fold(rows: Sequence[LabelledEvent], text: TextOutOfFold, judged: _Judged) -> bytes:
     """Scores of rows by models that did not see them: thresholds can be fitted on these again."""
+    table = text.table
     return arrays_to_bytes(
         event_ids=np.array([row.event.event_id for row in rows]),
-        datasets=table.datasets, segments=judged.kinds, targets=table.targets, folds=folds,
-        scores=judged.scores, log_odds=stack.log_odds, chances=table.chances,
+        datasets=table.datasets, segments=judged.kinds, targets=table.targets, folds=text.folds,
+        scores=judged.scores, log_odds=text.stack.log_odds, chances=table.chances,
     )  # fmt: skip
