@@ -48,7 +48,7 @@ def measure(settings: Settings, say: Say) -> Part:
     """MissingPart where the encoder or one of the sets is absent."""
     encoder = OnnxEncoder(asset_file(ENCODER, settings.data, settings.cache))
     say("intent: 240 sentences")
-    rows = [*_recognition(encoder)]
+    rows = [*_recognition(encoder), _calibration(encoder)]
     for name in SETS:
         say(f"intent: what it adds on {name}")
         rows.append(_usefulness(table_of(name, settings, say)))
@@ -93,6 +93,23 @@ def _answers(
         HEAD: np.array([int(head.read(vector).argmax()) for vector in vectors]),
         NEAREST: intent_of[(vectors @ known.T).argmax(axis=1)],
         KEYWORDS: np.array([_by_keywords(one.text, names) for one in tested]),
+    }
+
+
+def _calibration(encoder: TextEncoder) -> dict[str, Any]:
+    """How sure the head is of its first answer, beside how often that is right."""
+    tested, head = sentences(), shipped_head()
+    given = np.array([head.read(encoder.encode(readable(one.text))) for one in tested])
+    truth = np.array([head.names.index(one.intent) for one in tested])
+    of_truth = given[np.arange(len(truth)), truth]
+    return {
+        "kind": "calibration",
+        "set": "intent_sentences: all",
+        "system": HEAD,
+        "test_rows": len(truth),
+        "mean_probability_of_first": float(given.max(axis=1).mean()),
+        "share_right": float((given.argmax(axis=1) == truth).mean()),
+        "log_loss": float(-np.log(of_truth).mean()),
     }
 
 

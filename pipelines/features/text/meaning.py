@@ -39,6 +39,7 @@ from pipelines.features.text.remembered import encoder_at
 from pipelines.features.text.sentiment import sentiment_of
 
 _ASKED = 2_000  # characters of which scripts and mixed words are counted
+_SURE = 0.5  # a model of names is not loaded for a language that is less likely
 
 LANGUAGE_NAMES = (
     "language_probability", "language_agrees", "scripts", "main_script_share", "mixed_words",
@@ -169,7 +170,8 @@ def language_columns(reading: Reading) -> list[float]:
 def entity_columns(reading: Reading) -> list[float]:
     regions = regions_for(reading.event.context.get("country"), reading.language)
     found = entities_of(reading.event.text, regions)
-    names = names_in(reading.readable, reading.language)
+    is_sure = reading.guess.probability >= _SURE
+    names = names_in(reading.readable, reading.guess.tag) if is_sure else None
     return [
         *(sum(map(counts, found.links)) for counts in LINK_COUNTS.values()),
         *(max(map(figure, found.links), default=nan) for figure in LINK_MAXIMA.values()),

@@ -17,6 +17,7 @@ from data_contracts.errors import BadInput, MissingPart
 from data_contracts.events import Event
 from pipelines.assets import asset_file
 from pipelines.features.text import intent as intent_module
+from pipelines.features.text import meaning as meaning_module
 from pipelines.features.text.encoder import Embedding, OnnxEncoder
 from pipelines.features.text.intent import (
     ENCODER,
@@ -169,6 +170,16 @@ def test_what_is_unknown_is_nan() -> None:
     unknown = {name for name, value in columns.items() if np.isnan(value)}
     assert {"sentiment_compound", "people_named", "host_length"} <= unknown
     assert not any(name.startswith("intent_") for name in unknown)
+
+
+def test_names_are_not_asked_for_where_the_language_is_in_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(meaning_module, "names_in", lambda text, language: asked.append(language))
+    extracted(an_event("mdr ptdr", language="fr"))
+    extracted(an_event("Nous arrivons demain matin avec les enfants", language="fr"))
+    assert asked == ["fr"]
 
 
 def test_a_blank_text_is_absent() -> None:
