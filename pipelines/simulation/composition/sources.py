@@ -14,6 +14,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -139,6 +140,7 @@ def read_sources(data: Data, cache: Path, say: Say) -> Sources:
     )
 
 
+@cache
 def made_up(texts: int = 2000, pictures: int = 4, profiles: int = 20) -> Sources:
     """Synthetic sources, for machines without any dataset: `pictures` and `profiles` a bucket.
 

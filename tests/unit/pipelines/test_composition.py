@@ -14,6 +14,7 @@ from data_contracts.config import load_settings
 from pipelines.enrichment import Enrichment
 from pipelines.feature_store.states import MemoryStates
 from pipelines.features.behaviour.state import BehaviourState
+from pipelines.image_sets import DREDZE_PERSONAL, read_images
 from pipelines.near_duplicates import group_related
 from pipelines.simulation.composition.composing import Composition, Plan, compose
 from pipelines.simulation.composition.ordinary import SCENES
@@ -57,7 +58,7 @@ def spam_of(composition: Composition, recipe: str) -> list[str]:
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not() -> None:
-    plan = Plan(events=120, spam_share=0.5, buckets=(8,))
+    plan = Plan(events=90, spam_share=0.5, buckets=(8,))
     first, second, other = (
         compose(sources(), plan, np.random.default_rng(seed)) for seed in (1, 1, 2)
     )
@@ -247,4 +248,17 @@ def test_without_any_dataset_sources_are_made_up_and_said_to_be(tmp_path: Path) 
     found = read_sources(settings.data, settings.cache, said.append)
     assert found.synthetic == {"texts", "pictures", "clips", "profiles"}
     assert sum("SYNTHETIC" in line for line in said) == 4
-    assert compose(found, Plan(events=60, buckets=(0,)), np.random.default_rng(0)).synthetic
+    assert compose(found, Plan(events=30, buckets=(0,)), np.random.default_rng(0)).synthetic
+
+
+@pytest.mark.dataset
+def test_real_sources_are_composed_without_private_photos() -> None:
+    settings = load_settings()
+    found = read_sources(settings.data, settings.cache, lambda _line: None)
+    if found.synthetic:
+        pytest.skip(f"the sets of {', '.join(sorted(found.synthetic))} are absent")
+    private = {image.sha256 for image in read_images(settings.data, DREDZE_PERSONAL)
+               if not image.is_spam}  # fmt: skip
+    assert not private & found.picture_sha256
+    composition = compose(found, Plan(events=60, buckets=(0, 6)), np.random.default_rng(0))
+    assert Counter(composition.labels.values()) == {"ham": 51, "spam": 9}

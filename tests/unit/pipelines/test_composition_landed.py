@@ -23,14 +23,14 @@ def settings_at(home: Path) -> Settings:
     return load_settings({"WEIR_HOME": str(home), **nowhere, **small})
 
 
-def arguments(events: int = 150, first_day: str | None = None) -> argparse.Namespace:
+def arguments(events: int = 80, first_day: str | None = None) -> argparse.Namespace:
     return argparse.Namespace(events=events, first_day=first_day, held_out=False)
 
 
 def test_landed_events_keep_the_contract_and_their_truth_stands_apart(tmp_path: Path) -> None:
     result = run(arguments(), settings_at(tmp_path))
-    assert result["events"] == 150
-    assert result["spam"] == 22
+    assert result["events"] == 80
+    assert result["spam"] == 12
     assert result["synthetic"] == ["clips", "pictures", "profiles", "texts"]
     found, truth = set(), dict[str, str]()
     for day in result["days"]:
@@ -50,9 +50,9 @@ def test_composing_again_writes_the_same_bytes(tmp_path: Path) -> None:
     def content() -> dict[str, bytes]:
         return {str(p): p.read_bytes() for p in sorted(tmp_path.rglob("*")) if p.is_file()}
 
-    run(arguments(60), settings_at(tmp_path))
+    run(arguments(40), settings_at(tmp_path))
     first = content()
-    run(arguments(60), settings_at(tmp_path))
+    run(arguments(40), settings_at(tmp_path))
     assert content() == first
 
 
