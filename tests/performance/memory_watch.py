@@ -9,7 +9,7 @@ RESET_HIGHEST = "5"  # for clear_refs in proc(5)
 
 
 class MemoryWatch:
-    """How far this process grew since the watch was made, and the highest of any worker, bytes.
+    """How far this process grew up to the last look, and the highest of any worker, bytes.
 
     A worker is seen after each file; of one that is ended at its bound the last peak is not,
     and that bound stands for it.
@@ -18,17 +18,15 @@ class MemoryWatch:
     def __init__(self) -> None:
         Path("/proc/self/clear_refs").write_text(RESET_HIGHEST)
         self._before = highest_resident(os.getpid())
+        self.parent_growth = 0
         self.workers: dict[int, int] = {}
-
-    @property
-    def parent_growth(self) -> int:
-        return highest_resident(os.getpid()) - self._before
 
     @property
     def worker_peak(self) -> int:
         return max(self.workers.values(), default=0)
 
     def look(self, worker: int | None) -> None:
+        self.parent_growth = highest_resident(os.getpid()) - self._before
         if worker is not None:
             self.workers[worker] = max(self.workers.get(worker, 0), highest_resident(worker))
 

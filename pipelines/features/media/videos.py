@@ -46,7 +46,7 @@ Clock = Callable[[], float]
 
 
 def decode_video(
-    content: bytes, limits: MediaLimits, clock: Clock = time.process_time
+    content: bytes, limits: MediaLimits, clock: Clock = time.monotonic
 ) -> VideoPixels | Unreadable:
     """At most `limits.frames` frames, their longer side at most `limits.frame_side`.
 
