@@ -7,10 +7,12 @@ Each of the 13 clips of `video_near_duplicates` (6 sources) is edited in every w
 sought among all pairs of videos of different sources: clips, copies, and slide shows of images
 from `image_spam` that share no near-duplicate. The product's threshold is a constant, not fitted
 here; `recall_at_zero_false` instead takes the highest score of these very negatives as the
-threshold, which favours every system. Crops, distance and alignment were chosen while looking
-at edits of these clips: the recall is that of the set developed on. Crops of 10 and 20 % are the
-very ones that a signature holds; those of 15 % and the cut at one side lie between them. Intervals are Clopper-Pearson, as if the clips were
-independent: those of one source are not, so the intervals are too narrow.
+threshold, which favours every system.
+
+Crops, distance and alignment were chosen while looking at edits of these clips: the recall is
+that of the set developed on. Crops of 10 and 20 % are the very ones that a signature holds; those
+of 15 % and the cut at one side lie between them. Intervals are Clopper-Pearson, as if the clips
+were independent: those of one source are not, so the intervals are too narrow.
 """
 
 from __future__ import annotations

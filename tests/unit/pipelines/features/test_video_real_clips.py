@@ -19,7 +19,7 @@ from pipelines.catalogue import collection
 from pipelines.features.base import Features
 from pipelines.features.media.base import DecodedVideo, MediaReader, Unreadable
 from pipelines.features.media.reader import BoundedMediaReader
-from pipelines.features.video.alignment import NO_MATCH, similarity
+from pipelines.features.video.alignment import similarity
 from pipelines.features.video.extraction import ENCODER, VideoExtractor
 from pipelines.features.video.sequence_hash import VideoSignature, signature
 from tests.performance.video_edits import EDITS, Clip, read_clip, written
@@ -70,11 +70,13 @@ def small_clip() -> bytes:
 
 
 @pytest.mark.dataset
-def test_clips_of_one_source_are_copies_and_those_of_two_share_nothing(media: MediaReader) -> None:
+def test_clips_of_one_source_are_copies_and_those_of_two_are_not_for_one_logo(
+    media: MediaReader,
+) -> None:
     chairs, patterns = ([signed(name, media) for name in names] for names in (CHAIRS, PATTERNS))
     for source in (chairs, patterns):
         assert all(similarity(one, other).is_copy for one, other in product(source, repeat=2))
-    assert {similarity(one, other) for one, other in product(chairs, patterns)} == {NO_MATCH}
+    assert not any(similarity(one, other).is_copy for one, other in product(chairs, patterns))
 
 
 @pytest.mark.dataset
