@@ -221,7 +221,8 @@ def _text_tokens(
     present, log_odds, vectors, views = [], [], [], []
     for token in (rows.prefilter, rows.text):
         shown = token.present
-        view = TokenView.of(token.columns[shown], token.embeddings[shown])
+        seen = shown if shown.any() else ~shown  # without any text, scaled by what is there
+        view = TokenView.of(token.columns[seen], token.embeddings[seen])
         views.append(view)
         present.append(shown)
         log_odds.append(np.where(shown, token.log_odds, 0.0))
