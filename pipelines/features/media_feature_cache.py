@@ -6,9 +6,11 @@ without it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
+from typing import ClassVar
 
 import lmdb
 import numpy as np
@@ -70,6 +72,11 @@ class CachedExtractor(Extractor):
     sha256 of its assets and the limits of decoding. What gave no columns at all is not kept: the
     reason may lie in the machine or in a wrong sha256, and not in the file.
     """
+
+    assets: ClassVar[tuple[str, ...]] = ()  # these four are the wrapped extractor's
+    names: ClassVar[tuple[str, ...]] = ()
+    families: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    dimensions: ClassVar[int] = 0
 
     def __init__(
         self, extractor: Extractor, cache: MediaFeatureCache, limits: MediaLimits | None = None

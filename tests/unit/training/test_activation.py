@@ -1,3 +1,5 @@
+"""Which stages run, and what that costs and keeps."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -17,6 +17,7 @@ def test_the_c_interface_scores_as_the_python_package_missing_values_included() 
     booster = fit_prefilter(rows, targets, ["a", "b", "c"], PrefilterParameters(7, 10), seed=1)
     light = BoostedTrees(booster.model_to_string())
     np.testing.assert_array_equal([light.score(row) for row in rows], raw_scores(booster, rows))
+    np.testing.assert_array_equal(light.scores(rows), raw_scores(booster, rows))
 
 
 def test_the_same_seed_grows_the_same_trees() -> None:

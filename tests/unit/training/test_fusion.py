@@ -1,3 +1,5 @@
+"""What fusion learns of stages that no single one tells."""
+
 from __future__ import annotations
 
 import numpy as np

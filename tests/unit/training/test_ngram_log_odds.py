@@ -37,6 +37,13 @@ def test_one_text_scores_as_in_the_matrix_of_training() -> None:
     np.testing.assert_allclose(alone, in_matrix, rtol=1e-4, atol=1e-5)
 
 
+def test_texts_score_together_as_they_score_alone_bit_for_bit() -> None:
+    model, _ = _fitted()
+    texts = [*SPAM, "", "щщщ", *HAM]
+    alone = [model.score(count_ngrams(text)) for text in texts]
+    np.testing.assert_array_equal(model.scores(ngram_rows(texts)), alone)
+
+
 def test_a_text_without_known_ngrams_has_the_intercept() -> None:
     model, _ = _fitted()
     assert model.score(count_ngrams("щщщ")) == model.intercept

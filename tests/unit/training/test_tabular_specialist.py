@@ -1,3 +1,5 @@
+"""The specialist of columns and an embedding."""
+
 from __future__ import annotations
 
 import numpy as np
