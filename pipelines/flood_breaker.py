@@ -1,9 +1,10 @@
 """The flood breaker: one bad hash must not block a crowd.
 
 A known-bad hash acts on whoever posts what matches it. Where a match is right, the accounts are
-a campaign's: few, or young. Where established accounts take to it in numbers, or what matches
-are look-alikes and not copies, the hash is more likely wrong than the crowd. Its breaker then
-opens: its matches go to review and act no more, until a reviewer confirms or removes the hash.
+a campaign's: few, or young. Where established accounts take to it in numbers, the hash is more
+likely wrong than the crowd. Its breaker then opens: its matches go to review and act no more,
+until a reviewer confirms or removes the hash. How far the matches are tells nothing: copies of a
+picture at half its size are as far from it (26 of 256 bits) as a look-alike would be.
 
 The states are a table, every transition a row that stays, so a state can be asked as of any
 time. Circuit breakers: M. Nygard, "Release It!", 2nd edition, 2018, chapter 5.
@@ -28,7 +29,6 @@ from sqlalchemy import (
     String,
     Table,
     and_,
-    cast,
     delete,
     func,
     insert,
@@ -75,7 +75,6 @@ CROWD = Table(
     Column("value", String(64), primary_key=True),
     Column("account", String(256), primary_key=True),
     Column("is_established", Boolean, nullable=False),
-    Column("is_look_alike", Boolean, nullable=False),
     Column("at", UtcTime, nullable=False),
     Index("flood_breaker_crowd_at", "kind", "value", "at"),
 )
@@ -83,18 +82,16 @@ CROWD = Table(
 
 @dataclass(frozen=True)
 class Limits:
-    """When a hash has met a crowd: that many accounts of one sort, at least `share` of all.
+    """When a hash has met a crowd: that many established accounts, at least `share` of all.
 
     Policy, not science: a hijacked or bought account is established too, so the share guards
     against a campaign that owns a few; the number bounds how many are wronged before it opens.
     """
 
     established_accounts: int = 10
-    look_alike_accounts: int = 25
     share: float = 0.5
     window: timedelta = timedelta(hours=24)
     established_after: timedelta = timedelta(days=90)
-    look_alike_bits: int = 20  # of 256: copies of an image differ by 0 to 16 (`bench-quality`)
     crowd: int = 1000  # the latest accounts that are remembered of one hash
 
 
@@ -107,7 +104,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Sighting:
-    """`account` posted what matches `entry`, `distance_bits` away, at `at`.
+    """`account` posted what matches `entry`, at `at`.
 
     `age` is the account's at that time; None where it is unknown, which counts as young.
     """
@@ -115,7 +112,6 @@ class Sighting:
     entry: Entry
     account: str
     age: timedelta | None
-    distance_bits: int
     at: datetime
 
 
@@ -129,25 +125,22 @@ class Recheck:
 
 
 class Crowd(NamedTuple):
-    """Distinct accounts within the window: all, the established, those with a look-alike."""
+    """Distinct accounts within the window: all, and the established."""
 
     accounts: int
     established: int
-    look_alikes: int
 
 
 def flood(crowd: Crowd, limits: Limits) -> str | None:
     """Why this crowd is a flood; None where it is none.
 
-    >>> flood(Crowd(accounts=500, established=12, look_alikes=0), Limits())
-    >>> flood(Crowd(accounts=12, established=11, look_alikes=0), Limits())
+    >>> flood(Crowd(accounts=500, established=12), Limits())
+    >>> flood(Crowd(accounts=12, established=11), Limits())
     'matched 11 established accounts of 12'
     """
     least = limits.share * crowd.accounts
     if crowd.established >= max(limits.established_accounts, least):
         return f"matched {crowd.established} established accounts of {crowd.accounts}"
-    if crowd.look_alikes >= max(limits.look_alike_accounts, least):
-        return f"matched look-alikes by {crowd.look_alikes} accounts of {crowd.accounts}"
     return None
 
 
@@ -255,18 +248,12 @@ def _remember(connection: Connection, sighting: Sighting, limits: Limits) -> Non
     where = and_(_of(CROWD, sighting.entry), CROWD.c.account == sighting.account)
     row = {
         "is_established": sighting.age is not None and sighting.age >= limits.established_after,
-        "is_look_alike": _is_look_alike(sighting, limits),
         "at": sighting.at,
     }
     if connection.execute(update(CROWD).where(where).values(**row)).rowcount == 0:
         key = {**sighting.entry._asdict(), "account": sighting.account}
         connection.execute(insert(CROWD).values(**key, **row))
         _forget(connection, sighting, limits)
-
-
-def _is_look_alike(sighting: Sighting, limits: Limits) -> bool:
-    bits = len(sighting.entry.value) * 4
-    return sighting.distance_bits * 256 >= limits.look_alike_bits * bits
 
 
 def _forget(connection: Connection, sighting: Sighting, limits: Limits) -> None:
@@ -281,9 +268,9 @@ def _forget(connection: Connection, sighting: Sighting, limits: Limits) -> None:
 
 def _crowd(connection: Connection, sighting: Sighting, limits: Limits) -> Crowd:
     inside = and_(_of(CROWD, sighting.entry), CROWD.c.at > sighting.at - limits.window)
-    sorts = [CROWD.c.is_established, CROWD.c.is_look_alike]
-    counts = [func.count(), *(func.sum(cast(sort, Integer)) for sort in sorts)]
-    return Crowd(*(int(n or 0) for n in connection.execute(select(*counts).where(inside)).one()))
+    counts = select(func.count(), func.count().filter(CROWD.c.is_established))
+    accounts, established = connection.execute(counts.where(inside)).one()
+    return Crowd(accounts, established)
 
 
 def _of(table: Table, entry: Entry) -> ColumnElement[bool]:

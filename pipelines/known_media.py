@@ -3,7 +3,9 @@
 Radii are data, with where they come from. PDQ: 31 bits, "distance threshold to consider two
 hashes to be similar: <=31" (github.com/facebook/ThreatExchange, pdq/README.md). pHash: 4 bits,
 below the nearest pair of unrelated images in `image_spam` (`make bench-quality`, near-duplicate
-images); it repeats itself sooner than PDQ, having 64 bits. An image with little in it is unknown.
+images); it repeats itself sooner than PDQ, having 64 bits, and survives scaling better: a small
+picture at half its size is often beyond PDQ's radius. A crop or a border of 5 % is beyond both.
+An image with little in it is unknown. So a bank should hold both hashes of what it knows.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ ACCOUNTS = "behaviour_twitter_bots_gilani"
 START = datetime(2026, 1, 5, tzinfo=UTC)
 SPREAD_SECONDS = 6 * 3600
 YOUNG_DAYS = 30.0
-NEVER = Limits(established_accounts=10**9, look_alike_accounts=10**9)
+NEVER = Limits(established_accounts=10**9)
 BY_COUNT = Limits(share=0.0, established_after=timedelta(0))
 
 SEEDS = (7, 8, 9)

@@ -6,14 +6,15 @@ Copies: EDITS of one image from each of 300 groups of `image_spam` (seeded), and
 photo that come with PDQ. A copy is found where it matches what it was made of.
 
 False matches are sought among all pairs of `image_spam` in different groups, read in two ways.
-"every cross-group pair" takes the groups at their word: they come from pHash, so that two
-pictures of one campaign with another random background are "unrelated", and pHash has an
-advantage, being what drew the groups. "unrelated by how they were made" keeps pairs that cannot
-be copies: spam against ham, without the set `improved_challenge`, whose spam is written over the
+"every cross-group pair" takes the groups at their word: they come from pHash, so that variants
+of one campaign that pHash sets apart count as unrelated, and pHash has an advantage, being what
+drew the groups. "unrelated by how they were made" keeps pairs of which none should be a copy, by
+where they come from and not by their looks: spam against ham, without the set `improved_challenge`, whose spam is written over the
 ham photos; and ham of one source against ham of another. A radius at zero false matches is the
 largest below the nearest such pair, taken from these very pairs, which favours every system;
-Weir's own radii are constants of the product. Intervals are Clopper-Pearson; pairs that share an
-image are not independent, so that the bound on false matches is too narrow.
+Weir's own radii are constants of the product: PDQ's is its authors' advice, but pHash's was set
+after a look at these groups. Intervals are Clopper-Pearson; pairs that share an image are not
+independent, so that the bound on false matches is too narrow.
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ def _false_matches(
 
 
 def _matches(between: Apart, nearest: Radii) -> dict[str, Booleans]:
-    """By system; the last is Weir at its own radii, which no pair here has chosen."""
+    """By system; the last is Weir at the product's radii."""
     found = {system: between.measured(system) < radius for system, radius in nearest.items()}
     either = found[PDQ_ALONE] | found[PHASH_ALONE]
     return {**found, EITHER: either, WEIR: between.measured(WEIR) <= 1}
@@ -217,9 +218,9 @@ def _share(found: Booleans) -> dict[str, float]:
 
 
 def _posted(photo: Pixels) -> list[ImageHashes]:
-    """A photo as people post it: the first is the photo itself."""
+    """A photo as people post it, in copies that PDQ recognises; the first is the photo itself."""
     rng = np.random.default_rng(SEED)
-    names = "JPEG quality 30", "half size", "grey"
+    names = "JPEG quality 30", "grey", "noise, sd 15"
     return [image_hashes(photo), *(image_hashes(EDITS[name](photo, rng)) for name in names)]
 
 

@@ -45,9 +45,7 @@ class Recognition:
         if at is None or event.account is None:
             return
         for match in self._bad(at, hashes):
-            self._breaker.notice(
-                Sighting(_entry(match), event.account, _age(event, at), match.distance_bits, at)
-            )
+            self._breaker.notice(Sighting(_entry(match), event.account, _age(event, at), at))
 
     def _bad(self, at: datetime, hashes: Sequence[ImageHashes]) -> list[Match]:
         judged: list[Familiarity] = [self._known.judge(one, at) for one in hashes]
