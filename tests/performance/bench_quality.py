@@ -1,6 +1,8 @@
 """How well Weir tells spam from ham, beside two baselines, on rows that no model saw.
 
-    make bench-quality        (or: python -m tests.performance.bench_quality)
+    make bench-quality        (or: python -m tests.performance.bench_quality [--part NAME])
+
+Text first, then the other PARTS: each is a module of its own that says how it measures.
 
 Near-duplicates and rows of one author are grouped over all sets; a fifth of the groups is the
 test. Thresholds for 0.1 % false positives come from out-of-fold scores of the training rows. Weir
@@ -21,6 +23,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -61,6 +65,8 @@ from tests.performance.quality_baselines import (
     cached,
     tfidf_logistic_regression,
 )
+from tests.performance.quality_parts import Part
+from tests.performance.quality_tables import as_page, as_text, shown
 from training.ensemble import Ensemble
 from training.train import Plan, train
 from training.tuning import NoTrialLog
@@ -73,7 +79,12 @@ CROSS_TRAINING, CROSS_TEST = ("text_sms_spam_uci", "text_youtube_spam"), "text_s
 SEED, FOLDS, TEST_FOLDS, RATE, RESAMPLES = 20_260_105, 5, 5, 0.001, 1000
 ALL_SETS, THIS_SET, ACROSS = "all sets", "this set", "across corpora"
 WEIR, TFIDF, BOGOFILTER = "Weir", "TF-IDF + LR", "bogofilter"
-MARGIN, WEAK_RECALL, CROSS_AUC = 0.001, 0.95, 0.85
+MARGIN, WEAK_RECALL, CROSS_AUC, FEWEST_CAUGHT = 0.001, 0.95, 0.85, 0.90
+TEXT = "text"
+PARTS = (  # modules `tests.performance.quality_{part}`
+    "text_languages", "intent", "images", "near_duplicate_images", "near_duplicate_videos",
+    "behaviour", "malformed_media", "malformed_verdicts", "composed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -159,17 +170,48 @@ def main() -> int:
     if not names:
         print("no dataset of the catalogue is here; set data.root, see README", file=sys.stderr)
         return 2
-    print(f"reading and grouping {', '.join(names)}", file=sys.stderr, flush=True)
     began = time.monotonic()
+    wanted = arguments.part or ([TEXT] if arguments.dataset else [TEXT, *PARTS])
+    text = _text(names, settings, arguments.trials, began) if TEXT in wanted else TextFigures()
+    parts = list(_parts([name for name in wanted if name != TEXT], settings, began))
+    _write(settings, text, parts, arguments.trials, began)
+    return 0
+
+
+@dataclass(frozen=True)
+class TextFigures:
+    """The rows of the text sets, those across corpora, and the goals that they meet."""
+
+    rows: Sequence[Mapping[str, Any]] = ()
+    across_corpora: Sequence[Mapping[str, Any]] = ()
+    goals: Sequence[Mapping[str, Any]] = ()
+
+
+def _text(names: Sequence[str], settings: Settings, trials: int, began: float) -> TextFigures:
+    print(f"reading and grouping {', '.join(names)}", file=sys.stderr, flush=True)
     rows = _divided(names, settings)
-    with _laboratory(settings, arguments.trials, rows, names, began) as laboratory:
+    with _laboratory(settings, trials, rows, names, began) as laboratory:
         judged = [*_together(rows, names, laboratory), *_apart(rows, names, laboratory)]
         figures = [_figures(one) for one in judged]
         cross = _across(rows, laboratory) if _crosses(names) else []
         laboratory.say("comparing")
-        goals = [*_goals(judged), *_cross_goals(cross)]
-        _write(settings, figures, cross, goals, laboratory)
-    return 0
+        goals = [*_goals(judged), *_recall_goals(judged), *_cross_goals(cross)]
+    return TextFigures(figures, cross, goals)
+
+
+def _parts(names: Sequence[str], settings: Settings, began: float) -> Iterator[Part]:
+    """Each part in turn; one whose data are absent is left out, and named."""
+    for name in names:
+        say = partial(_say, began, name)
+        try:
+            yield import_module(f"tests.performance.quality_{name}").measure(settings, say)
+        except MissingPart as missing:
+            say(f"left out: {missing}")
+
+
+def _say(began: float, name: str, message: str) -> None:
+    seconds = time.monotonic() - began
+    print(f"{seconds:7.1f} s  {name}: {message}", file=sys.stderr, flush=True)
 
 
 def _together(rows: Rows, names: Sequence[str], laboratory: Laboratory) -> Iterator[Judged]:
@@ -318,6 +360,24 @@ def _goals(judged: Sequence[Judged]) -> Iterator[dict[str, Any]]:
         yield goal if goal["met"] else {**goal, "cause": _cause(weir, baseline)}
 
 
+def _recall_goals(judged: Sequence[Judged]) -> Iterator[dict[str, Any]]:
+    """The whole ensemble on each set: at least FEWEST_CAUGHT of the spam at the 0.1 % threshold."""
+    for one in judged:
+        if (one.system, one.trained_on) != (WEIR, ALL_SETS):
+            continue
+        labels = one.test.labels
+        caught = clopper_pearson(int((one.positive & labels).sum()), int(labels.sum()))
+        name = one.test.rows[0].dataset
+        yield {
+            "id": f"{name}.recall_at_0.1%",
+            "statement": f"recall on {name} at the 0.1 % threshold",
+            "target": f">= {FEWEST_CAUGHT}",
+            "measured": _plain(caught),
+            "met": caught.value >= FEWEST_CAUGHT,
+            "settled": not caught.low < FEWEST_CAUGHT <= caught.high,
+        }
+
+
 def _cause(weir: Judged, baseline: Judged) -> str:
     """Whether the order of the rows or the place of the threshold is to blame."""
     labels = weir.test.labels
@@ -387,56 +447,69 @@ def _inner_folds(training: Rows) -> Integers:
 
 
 def _write(
-    settings: Settings,
-    figures: Sequence[Mapping[str, Any]],
-    cross: Sequence[Mapping[str, Any]],
-    goals: Sequence[Mapping[str, Any]],
-    laboratory: Laboratory,
+    settings: Settings, text: TextFigures, parts: Sequence[Part], trials: int, began: float
 ) -> None:
     report = {
         "name": "quality",
         "commit": commit(),
-        "seconds": round(time.monotonic() - laboratory.began, 1),
-        "trials": laboratory.trials,
-        "rows": list(figures),
-        "across_corpora": list(cross),
-        "goals": list(goals),
+        "seconds": round(time.monotonic() - began, 1),
+        "trials": trials,
+        "rows": list(text.rows),
+        "across_corpora": list(text.across_corpora),
+        "parts": [{"name": part.name, "title": part.title, "rows": part.rows} for part in parts],
+        "goals": [*text.goals, *(goal for part in parts for goal in part.goals)],
     }
     path = settings.reports / "bench-quality.json"
     write_atomically(path, orjson.dumps(report, option=orjson.OPT_INDENT_2))
-    from tests.performance.quality_picture import draw
-
-    picture = draw(report, settings.reports / "bench-quality.svg")
+    page = settings.reports / "bench-quality.html"
+    write_atomically(page, as_page(_with_text_first(report)).encode())
     print(_table(report))
-    print(f"\n{path}\n{picture}")
+    if text.rows:
+        from tests.performance.quality_picture import draw
+
+        print(draw(report, settings.reports / "bench-quality.svg"))
+    print(f"{path}\n{page}")
+
+
+def _with_text_first(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report with the text sets as a part like the others."""
+    rows = [*report["rows"], *report["across_corpora"]]
+    text = [{"name": TEXT, "title": "Text: five sets, and across corpora", "rows": rows}]
+    return {**report, "parts": [*(text if rows else []), *report["parts"]]}
 
 
 def _table(report: Mapping[str, Any]) -> str:
-    lines = [
+    lines = _text_table(report) if report["rows"] else []
+    lines += [as_text(part["title"], part["rows"]) for part in report["parts"]]
+    lines += ["", "goals"]
+    lines += [
+        f"  {'met' if goal['met'] else 'NOT MET':<8}{goal['statement']} ({goal['target']}): "
+        f"{shown(goal['measured'])}"
+        f"{'' if goal.get('settled', True) else ', the interval does not settle it'}"
+        f"{'. Cause: ' + goal['cause'] if 'cause' in goal else ''}"
+        for goal in report["goals"]
+    ]
+    return "\n".join(lines)
+
+
+def _text_table(report: Mapping[str, Any]) -> list[str]:
+    header = (
         f"{'set':<23}{'system':<13}{'trained on':<10}{'test (spam)':>13}  "
         f"{'average precision':<22}{'F1':<7}{'recall at 0.1 %':<22}"
         f"{'false positives reached':<26}AUC"
-    ]
-    lines += [
+    )
+    lines = [
         f"{row['set']:<23}{row['system']:<13}{row['trained_on']:<10}"
         f"{row['test_rows']:>6} ({row['test_spam']:>4})  {_shown(row['average_precision']):<22}"
         f"{row['f1']:<7.3f}{_shown(row['recall_at_0.1%'], 2):<22}"
         f"{_shown(row['false_positive_rate_reached'], 4):<26}{row['auc']:.4f}"
         for row in sorted(report["rows"], key=lambda row: (row["set"], row["trained_on"]))
     ]
-    lines += [
+    across = [
         f"{row['trained_on']} -> {row['test']}: {row['system']} AUC {_shown(row['auc'])}"
         for row in report["across_corpora"]
     ]
-    lines += ["", "goals"]
-    lines += [
-        f"  {'met' if goal['met'] else 'NOT MET':<8}{goal['statement']} ({goal['target']}): "
-        f"{_shown(goal['measured'], 4)}"
-        f"{'' if goal['settled'] else ', the interval does not settle it'}"
-        f"{'. Cause: ' + goal['cause'] if 'cause' in goal else ''}"
-        for goal in report["goals"]
-    ]
-    return "\n".join(lines)
+    return [header, *lines, *across]
 
 
 def _shown(estimate: Mapping[str, float], digits: int = 3) -> str:
@@ -503,6 +576,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument(
         "--dataset", action="append", choices=SETS, help="may be repeated (default: all)"
+    )
+    parser.add_argument(
+        "--part", action="append", choices=(TEXT, *PARTS), help="may be repeated (default: all)"
     )
     parser.add_argument(
         "--trials", type=int, default=0, help="of each search (default: 0, the default parameters)"
