@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,8 +29,12 @@ class ImageExtractor:
     dimensions: ClassVar[int] = DIMENSIONS
 
     def __init__(self, files: Mapping[str, Path], media: MediaReader) -> None:
-        self._encoder = ImageEncoder(files[ENCODER])
+        self._files = files
         self._media = media
+
+    @cached_property
+    def _encoder(self) -> ImageEncoder:
+        return ImageEncoder(self._files[ENCODER])
 
     def is_present(self, event: Event) -> bool:
         return has_picture(event)

@@ -8,6 +8,7 @@ Yahoo's open_nsfw (Mahadeokar, Pesavento 2016) for the whole picture, and NudeNe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -52,8 +53,7 @@ class ObjectsExtractor:
     dimensions: ClassVar[int] = 0
 
     def __init__(self, files: Mapping[str, Path], media: MediaReader) -> None:
-        self._nsfw = ImageNetwork(files[NSFW])
-        self._detector = ImageNetwork(files[DETECTOR])
+        self._files = files
         self._media = media
 
     def is_present(self, event: Event) -> bool:
@@ -70,6 +70,14 @@ class ObjectsExtractor:
         unsafe = self._nsfw.answer(nsfw_input(rgb))[1]
         boxes, scores = divided(self._detector.answer(detector_input(rgb)))
         return np.concatenate([[unsafe], scores.max(axis=0), counted(boxes, scores, rgb)])
+
+    @cached_property
+    def _nsfw(self) -> ImageNetwork:
+        return ImageNetwork(self._files[NSFW])
+
+    @cached_property
+    def _detector(self) -> ImageNetwork:
+        return ImageNetwork(self._files[DETECTOR])
 
 
 def nsfw_input(rgb: Pixels) -> Floats:

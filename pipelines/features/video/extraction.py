@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -50,8 +51,12 @@ class VideoExtractor:
     dimensions: ClassVar[int] = 2 * DIMENSIONS
 
     def __init__(self, files: Mapping[str, Path], media: MediaReader) -> None:
-        self._encoder = ImageEncoder(files[ENCODER])
+        self._files = files
         self._media = media
+
+    @cached_property
+    def _encoder(self) -> ImageEncoder:
+        return ImageEncoder(self._files[ENCODER])
 
     def is_present(self, event: Event) -> bool:
         return any(reference.kind == "video" for reference in event.media)
