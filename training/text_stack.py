@@ -13,8 +13,9 @@ import numpy as np
 
 from data_contracts.events import Event
 from data_contracts.verdicts import SCORE_DECIMALS, Assessment, Stage
-from pipelines.features.text.encoder import Embedding, OnnxEncoder, TextEncoder
+from pipelines.features.text.encoder import Embedding, TextEncoder
 from pipelines.features.text.extraction import CheapFeatures, TextExtractor
+from pipelines.features.text.remembered import encoder_at
 from pipelines.features.text.segments import segment_of
 from training.boosted_trees import BoostedTrees
 from training.logistic import sigmoid
@@ -118,7 +119,7 @@ class TextStack:
 
     @cached_property
     def _extractor(self) -> TextExtractor:
-        encoder = self._encoder or OnnxEncoder(self._parts.encoder)
+        encoder = self._encoder or encoder_at(self._parts.encoder)
         return TextExtractor(self._parts.vocabulary, encoder)
 
     @cached_property
