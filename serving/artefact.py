@@ -10,7 +10,14 @@ from data_contracts.config import Settings
 from data_contracts.events import Event
 from serving.cascade import Cascade
 
-_WARM_UP = Event(event_id="warm-up", text="The first request finds every model loaded.")
+_WARM_UP = [
+    Event(event_id="warm-up", text="The first request finds every model loaded."),
+    Event(  # with something beside its text, in a language for which names are looked up
+        event_id="warm-up-fr",
+        text="La première demande trouve tous les modèles chargés à Paris.",
+        context={"surroundings.hour_sin": 0.0},
+    ),
+]
 
 
 def load_cascade(model: str, settings: Settings, version: str | None = None) -> Cascade:
@@ -25,7 +32,7 @@ def load_cascade(model: str, settings: Settings, version: str | None = None) -> 
 
     directory, number = _fetched(model, settings)
     ensemble = Ensemble.load(directory, sources=stage_sources(settings))
-    ensemble.assess([_WARM_UP], every_stage=True)
+    ensemble.assess(_WARM_UP, every_stage=True)
     return Cascade(ensemble, version or number or ensemble.version, ensemble.threshold_version)
 
 
