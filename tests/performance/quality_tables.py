@@ -87,10 +87,16 @@ def _cell(text: str) -> str:
     return f"<td{kind}>{escape(text)}</td>"
 
 
+def _state(goal: Row) -> str:
+    """Whether the goal is met, and whether the interval leaves that open."""
+    settled = "" if goal.get("settled", True) else ", not settled"
+    return f"{'met' if goal['met'] else 'not met'}{settled}"
+
+
 def _goals(goals: Sequence[Row]) -> str:
     lines = "".join(
-        f"<tr><td class={'met' if goal['met'] else 'missed'}>"
-        f"{'met' if goal['met'] else 'not met'}</td><td class=wide>{escape(goal['statement'])}</td>"
+        f"<tr><td class={'met' if goal['met'] else 'missed'}>{_state(goal)}</td>"
+        f"<td class=wide>{escape(goal['statement'])}</td>"
         f"<td>{escape(str(goal['target']))}</td><td>{escape(shown(goal['measured']))}</td></tr>"
         for goal in goals
     )
