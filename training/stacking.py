@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.logistic import Floats
-from training.ngram_log_odds import NgramLogOdds, fit_ngram_log_odds
+from training.naive_bayes import fit_ngrams
+from training.ngram_log_odds import NgramLogOdds
 from training.prefilter import (
     PrefilterParameters,
     fit_prefilter,
@@ -111,9 +112,7 @@ def ngrams_out_of_fold(
     """Log-odds float64[n], and the model of each fold."""
     scores, models = np.zeros(len(table)), []
     for training, held_out in divisions:
-        model = fit_ngram_log_odds(
-            table.matrix[training], table.targets[training], table.rarity, strength
-        )
+        model = fit_ngrams(table.matrix[training], table.targets[training], table.rarity, strength)
         scores[held_out] = table.matrix[held_out] @ model.weights + model.intercept
         models.append(model)
     return scores, models
