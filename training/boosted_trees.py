@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from data_contracts.errors import MissingPart
 
-_FLOAT64, _RAW_SCORE = 1, 1
+_FLOAT32, _FLOAT64, _ROW_MAJOR, _RAW_SCORE = 0, 1, 1, 1
 _QUIET = b"num_threads=1 verbosity=-1"
 
 
@@ -41,12 +41,29 @@ class BoostedTrees:
         length = ctypes.c_int64()
         status = self._library.LGBM_BoosterPredictForMatSingleRow(
             self._handle, values.ctypes.data_as(ctypes.c_void_p), _FLOAT64,
-            ctypes.c_int32(len(values)), 1, _RAW_SCORE, 0, -1, _QUIET,
+            ctypes.c_int32(len(values)), _ROW_MAJOR, _RAW_SCORE, 0, -1, _QUIET,
             ctypes.byref(length), ctypes.byref(answer),
         )  # fmt: skip
+        self._check(status)
+        return float(answer.value)
+
+    def scores(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """`score` of each row of float32[n, k], as float64[n]."""
+        values = np.ascontiguousarray(rows, np.float32)
+        answers = np.zeros(len(values), np.float64)
+        length = ctypes.c_int64()
+        status = self._library.LGBM_BoosterPredictForMat(
+            self._handle, values.ctypes.data_as(ctypes.c_void_p), _FLOAT32,
+            ctypes.c_int32(values.shape[0]), ctypes.c_int32(values.shape[1]), _ROW_MAJOR,
+            _RAW_SCORE, 0, -1, _QUIET, ctypes.byref(length),
+            answers.ctypes.data_as(ctypes.POINTER(ctypes.c_double)),
+        )  # fmt: skip
+        self._check(status)
+        return answers
+
+    def _check(self, status: int) -> None:
         if status != 0:
             raise ValueError(self._library.LGBM_GetLastError().decode(errors="replace"))
-        return float(answer.value)
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None):

@@ -27,12 +27,20 @@ class NgramLogOdds:
 
     def score(self, ngrams: CountedNgrams) -> float:
         """Log-odds of one text; the intercept alone where no n-gram is known."""
-        values = (ngrams.values * self.rarity[ngrams.buckets]).astype(np.float64)
-        length = float(np.sqrt(values @ values))
-        if length == 0.0:
-            return self.intercept
-        return float(values @ self.weights[ngrams.buckets].astype(np.float64)) / length + (
-            self.intercept
+        ends = np.array([0, len(ngrams.buckets)])
+        return float(self.scores(NgramRows(ngrams.buckets, ngrams.values, ends))[0])
+
+    def scores(self, rows: NgramRows) -> NDArray[np.float64]:
+        """`score` of each text, float64[n], bit for bit: a row is summed apart from its neighbours.
+
+        Every text has an n-gram, if only that of the blanks around it.
+        """
+        values = (rows.values * self.rarity[rows.buckets]).astype(np.float64)
+        weighted = values * self.weights[rows.buckets]
+        lengths = np.sqrt(np.add.reduceat(values * values, rows.starts[:-1]))
+        return np.asarray(
+            np.add.reduceat(weighted, rows.starts[:-1]) / np.where(lengths == 0.0, 1.0, lengths)
+            + self.intercept
         )
 
     @classmethod

@@ -153,8 +153,7 @@ def _kinds_of(everything: str) -> Kinds:
         script = kinds[first : last + 1]
         script[script == LETTER] = kind
     for letter in filter(str.isalpha, everything[:_CASED]):
-        if (kind := _cased_kind(letter)) is not None:
-            kinds[ord(letter)] = kind
+        kinds[ord(letter)] = _cased_kind(letter) or kinds[ord(letter)]
     for sign, kind in _SIGNS.items():
         if ord(sign) < len(kinds):
             kinds[ord(sign)] = kind
