@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from data_contracts.errors import BadInput, MissingPart
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 REMEDY = "give the folder that `python -m training train` wrote, or train again"
 

@@ -35,6 +35,7 @@ from training.artefact_files import (
 )
 from training.fused_ensemble import FusedEnsemble
 from training.fused_files import fused_to_files, read_fused
+from training.likeness import Likeness
 from training.ngram_log_odds import NgramLogOdds
 from training.parts import Parts
 from training.policy import Policy
@@ -44,7 +45,7 @@ from training.unfamiliarity import Ground
 
 ENCODER, SPECIALIST, PREFILTER = "encoder.onnx", "text_specialist.onnx", "prefilter.txt"
 NGRAMS, VOCABULARY, GROUND = "ngrams.npz", "vocabulary.npz", "ground.npz"
-OUT_OF_FOLD = "out_of_fold.npz"
+LIKENESS, OUT_OF_FOLD = "likeness.npz", "out_of_fold.npz"
 POLICY, TRAINING = "policy.json", "training.json"
 
 
@@ -87,6 +88,7 @@ class Ensemble:
                 ngrams=NgramLogOdds(arrays["weights"], arrays["rarity"], stored["intercept"]),
                 prefilter=(directory / PREFILTER).read_text(encoding="utf-8"),
                 specialist=(directory / SPECIALIST).read_bytes(),
+                likeness=Likeness(**read_arrays(directory / LIKENESS)),
                 encoder=directory / ENCODER,
                 policy=Policy.from_record(stored["policy"]),
                 fused=fused[0] if fused else None,
@@ -107,6 +109,7 @@ class Ensemble:
             {
                 ENCODER: parts.encoder,
                 SPECIALIST: parts.specialist,
+                LIKENESS: arrays_to_bytes(**parts.likeness._asdict()),
                 PREFILTER: parts.prefilter.encode(),
                 NGRAMS: arrays_to_bytes(weights=parts.ngrams.weights, rarity=parts.ngrams.rarity),
                 VOCABULARY: arrays_to_bytes(hashes=parts.vocabulary.hashes),
@@ -122,9 +125,10 @@ class Ensemble:
     def version(self) -> str:
         """The artefact's own id: the same files have the same id, wherever they lie."""
         parts = (self.parts.prefilter.encode(), self.parts.specialist, self._policy_bytes)
+        arrays = (self.parts.ngrams.weights, *self.parts.likeness)
         files = self._fused_files
         fused = [part for name in sorted(files) if isinstance(part := files[name], bytes)]
-        return f"ensemble-{_digest(*parts, self.parts.ngrams.weights.tobytes(), *fused)}"
+        return f"ensemble-{_digest(*parts, *(one.tobytes() for one in arrays), *fused)}"
 
     @cached_property
     def threshold_version(self) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from training.logistic import Floats, fit_logistic
 
-INPUTS = ("ngrams", "prefilter", "content", "style")
+INPUTS = ("ngrams", "prefilter", "content", "style", "likeness")
 BOUND = 15.0
 RIDGE = 1.0
 

@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.features.context import ContextColumns
 from pipelines.features.text.vocabulary import Vocabulary
 from training.fused_training import FusedParts
+from training.likeness import Likeness
 from training.ngram_log_odds import NgramLogOdds
 from training.policy import Policy
 from training.unfamiliarity import Ground
@@ -29,6 +30,7 @@ class Parts:
     ngrams: NgramLogOdds
     prefilter: str
     specialist: bytes
+    likeness: Likeness
     encoder: Path
     policy: Policy
     fused: FusedParts | None = None

@@ -26,7 +26,7 @@ class Policy:
     thresholds: Thresholds
 
     def full_log_odds(self, known: Floats, general: Floats, distances: Floats) -> Floats:
-        """float64[n] from float64[n, 4] by stage, the general head and the distances."""
+        """float64[n] from float64[n, len(INPUTS)] by stage, the general head and the distances."""
         return self.unfamiliarity.blend(self.meta_learner.score(known), general, distances)
 
     def as_record(self) -> dict[str, Any]:

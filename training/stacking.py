@@ -1,7 +1,7 @@
 """Out-of-fold training of every stage: no row's score comes from a model that saw the row.
 
 The models of the folds are then averaged (n-grams, specialist) or refitted on all rows with the
-out-of-fold log-odds as input (prefilter).
+out-of-fold log-odds as input (prefilter), or take all rows as they are (likeness).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.likeness import Directions, Likeness
 from training.logistic import Floats
 from training.naive_bayes import fit_ngrams
 from training.ngram_log_odds import NgramLogOdds
@@ -29,7 +30,7 @@ from training.specialists.text import (
 )
 from training.table import Say, Table
 
-STAGES = ("ngrams", "prefilter", "content", "style", "general")
+STAGES = ("ngrams", "prefilter", "content", "style", "general", "likeness")
 Folds = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 Division = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -65,6 +66,7 @@ class Stack:
     ngram_members: list[NgramLogOdds]
     prefilter: Any
     specialists: list[TextSpecialist]
+    likeness: Likeness
 
 
 def fit_stack(
@@ -89,12 +91,15 @@ def fit_stack(
     booster = _fit_prefilter(table, np.flatnonzero(learnt), ngrams, parameters.prefilter, fitting)
     say("training the text specialist")
     heads, specialists = specialist_out_of_fold(table, divisions, parameters.specialist, fitting)
+    directions = Directions.of(table.embeddings[learnt])
+    nearness = likeness_out_of_fold(table, divisions, directions, fitting)
     return Stack(
-        log_odds=np.column_stack([ngrams, prefilter, heads]),
+        log_odds=np.column_stack([ngrams, prefilter, heads, nearness]),
         ngrams=NgramLogOdds.average(members),
         ngram_members=members,
         prefilter=booster,
         specialists=specialists,
+        likeness=_likeness(table, np.flatnonzero(learnt), directions, fitting),
     )
 
 
@@ -150,6 +155,24 @@ def specialist_out_of_fold(
         scores[held_out] = model.scores(table.embeddings[held_out], table.lexical[held_out])
         models.append(model)
     return scores, models
+
+
+def likeness_out_of_fold(
+    table: Table, divisions: Sequence[Division], directions: Directions, fitting: Fitting
+) -> Floats:
+    """float64[n]: how much nearer than ham the spam of the other folds is."""
+    scores = np.zeros(len(table))
+    for training, held_out in divisions:
+        known = _likeness(table, training, directions, fitting)
+        scores[held_out] = known.scores(table.embeddings[held_out])
+    return scores
+
+
+def _likeness(
+    table: Table, rows: NDArray[np.int64], directions: Directions, fitting: Fitting
+) -> Likeness:
+    rng = np.random.default_rng(fitting.seed)
+    return Likeness.to(table.embeddings[rows], table.targets[rows], directions, rng)
 
 
 def _fit_prefilter(

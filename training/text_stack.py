@@ -68,7 +68,8 @@ class TextStack:
         embedding = self._extractor.embedding(glance.cheap.canonical)
         heads = self._specialist.scores(embedding, glance.cheap.lexical)
         content, style, general = map(float, heads)
-        known = np.array([[glance.ngrams, glance.prefilter, content, style]])
+        likeness = self._parts.likeness.score(embedding)
+        known = np.array([[glance.ngrams, glance.prefilter, content, style, likeness]])
         full = self._parts.policy.full_log_odds(
             known, np.array([general]), np.array([glance.distance])
         )

@@ -124,6 +124,7 @@ class TextModels:
             ngrams=stack.ngrams,
             prefilter=stack.prefilter.model_to_string(),
             specialist=export_specialist(stack.specialists),
+            likeness=stack.likeness,
             encoder=encoder_file,
             policy=self.policy,
             fused=fused.parts if fused else None,
