@@ -38,12 +38,16 @@ from tests.performance.quality_parts import Say
 
 SEEDS = (20_260_105, 20_260_119)  # of the training and of the test
 TRAINING_PLAN = Plan(
-    events=6000, spam_share=0.15, buckets=tuple(range(0, BUCKETS, 2)), first_day="2026-01-05"
+    events=10_000,
+    spam_share=0.25,
+    ordinary_share=0.2,
+    buckets=tuple(range(0, BUCKETS, 2)),
+    first_day="2026-01-05",
 )
 TEST_PLAN = Plan(
     events=8000,
-    spam_share=0.16,
-    ordinary_share=0.25,
+    spam_share=0.2,
+    ordinary_share=0.2,
     recipes=TRAINING + HELD_OUT,
     buckets=tuple(range(1, BUCKETS, 2)),
     first_day="2026-01-19",

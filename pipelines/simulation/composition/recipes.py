@@ -11,6 +11,9 @@
 | good_words | a lure among ordinary words, throwaway accounts | text by its words, image |
 | inserted_frames | a card in the midst of an ordinary clip | text, first frames |
 | admirers | offers in a ring that shares devices | image, rhythm, account age |
+| mixed_words | an offer in the text, and others drawn a campaign | what was not drawn |
+| mixed_pictures | an offer in a picture or clip, and others drawn a campaign | what was not drawn |
+| mixed_accounts | who posts and when, drawn a campaign | text, image |
 | hijacked_account * | an old account, suddenly fast, elsewhere; words on a photo | text, age |
 | slow_drip * | old accounts on shared devices, variants of one picture | text, rhythm |
 | farm_split * | an advertisement in two halves from a farm of old accounts | age, each half |
@@ -18,9 +21,9 @@
 | borrowed_fame * | a picture that people made popular, under an offer | image, devices |
 
 Those with a star are held out of training. They were named before any model had scored composed
-traffic and are not changed to suit one. They use signals that training recipes use, in sets that
-none of those has. How close to benign a single modality looks is a choice of this simulation and
-says nothing about real attackers.
+traffic and are not changed to suit one; the mixed ones were added to the training after that. They
+use signals that training recipes use, in sets that none of those has. How close to benign a single
+modality looks is a choice of this simulation and says nothing about real attackers.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from pipelines.simulation.composition import attacks, attacks_held_out
+from pipelines.simulation.composition import attacks, attacks_held_out, attacks_mixed
 from pipelines.simulation.composition.signals import Signals, carrying
 from pipelines.simulation.composition.world import Post, World
 
@@ -83,6 +86,9 @@ RECIPES: tuple[Recipe, ...] = (
         "inserted_frames", carrying("card", "newcomer", "burst"), attacks.inserted_frames
     ),
     Recipe("admirers", carrying("offer", "link", "ring", "shared_device"), attacks.admirers),
+    Recipe("mixed_words", carrying("offer"), attacks_mixed.mixed_words),
+    Recipe("mixed_pictures", carrying(), attacks_mixed.mixed_pictures),
+    Recipe("mixed_accounts", carrying(), attacks_mixed.mixed_accounts),
     Recipe(
         "hijacked_account",
         carrying("advert_picture", "text_picture", "burst", "new_device", "foreign_network"),

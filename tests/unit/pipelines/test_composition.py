@@ -16,6 +16,7 @@ from pipelines.feature_store.states import MemoryStates
 from pipelines.features.behaviour.state import BehaviourState
 from pipelines.image_sets import DREDZE_PERSONAL, read_images
 from pipelines.near_duplicates import group_related
+from pipelines.simulation.composition.attacks_mixed import HELD_OUT_MIXTURES
 from pipelines.simulation.composition.composing import Composition, Plan, compose
 from pipelines.simulation.composition.ordinary import SCENES
 from pipelines.simulation.composition.recipes import HELD_OUT, ORDINARY_SPAM, RECIPES, TRAINING
@@ -69,9 +70,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not() -> None:
 def test_labels_and_recipes_are_as_planned() -> None:
     plan = Plan(events=1500, buckets=(0, 2, 4, 6))
     assert plan.spam() == {
-        "plain_advert": 34, "spam_picture": 34, "split_advert": 23, "advert_in_picture": 23,
-        "device_farm": 23, "cross_posted": 22, "good_words": 22, "inserted_frames": 22,
-        "admirers": 22,
+        "plain_advert": 34, "spam_picture": 34, "split_advert": 16, "advert_in_picture": 16,
+        "device_farm": 16, "cross_posted": 16, "good_words": 16, "inserted_frames": 16,
+        "admirers": 16, "mixed_words": 15, "mixed_pictures": 15, "mixed_accounts": 15,
     }  # fmt: skip
     assert Counter(training().labels.values()) == {"ham": 1275, "spam": 225}
     for recipe, count in plan.spam().items():
@@ -239,6 +240,15 @@ def test_a_plan_that_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="2 days, 20 buckets"):
         Plan(days=2)
     assert set(Plan(recipes=()).spam()) == set(ORDINARY_SPAM)
+
+
+def test_mixed_campaigns_have_enough_signals_and_are_no_held_out_recipe() -> None:
+    mixed = [e for e, name in training().recipes.items() if name.startswith("mixed")]
+    spam = [training().signals[e] for e in mixed if training().labels[e] == "spam"]
+    assert len(spam) == 45
+    assert not [one for one in spam if any(held <= one for held in HELD_OUT_MIXTURES)]
+    drawn = {frozenset(one) for one in spam}
+    assert len(drawn) > 4, "campaigns differ"
 
 
 def test_without_any_dataset_sources_are_made_up_and_said_to_be(tmp_path: Path) -> None:
