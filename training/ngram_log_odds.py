@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pipelines.features.text.ngrams import BUCKETS, CountedNgrams, NgramRows
 
 MINIMUM_DOCUMENTS = 2
+ROWS_AT_ONCE = 16  # few enough that what is looked up stays in a core's cache
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,23 @@ class NgramLogOdds:
 
         Every text has an n-gram, if only that of the blanks around it.
         """
-        values = (rows.values * self.rarity[rows.buckets]).astype(np.float64)
-        weighted = values * self.weights[rows.buckets]
-        lengths = np.sqrt(np.add.reduceat(values * values, rows.starts[:-1]))
-        return np.asarray(
-            np.add.reduceat(weighted, rows.starts[:-1]) / np.where(lengths == 0.0, 1.0, lengths)
-            + self.intercept
-        )
+        bounds = range(0, len(rows.starts) - 1, ROWS_AT_ONCE)
+        parts = [self._scored(rows, rows.starts[at : at + ROWS_AT_ONCE + 1]) for at in bounds]
+        return np.concatenate([np.empty(0), *parts])
+
+    def _scored(self, rows: NgramRows, starts: NDArray[np.int64]) -> NDArray[np.float64]:
+        part = slice(starts[0], starts[-1])
+        known = self._pairs[rows.buckets[part]]
+        values = (rows.values[part] * known.real).astype(np.float64)
+        squares = np.add.reduceat(values * values, starts[:-1] - starts[0])
+        products = np.add.reduceat(values * known.imag, starts[:-1] - starts[0])
+        lengths = np.sqrt(np.where(squares > 0.0, squares, 1.0))
+        return np.asarray(products / lengths + self.intercept)
+
+    @cached_property
+    def _pairs(self) -> NDArray[np.complex64]:
+        """complex64[BUCKETS]: rarity and weight side by side, so that one look finds both."""
+        return np.stack([self.rarity, self.weights], axis=1).view(np.complex64)[:, 0]
 
     @classmethod
     def average(cls, models: list[NgramLogOdds]) -> NgramLogOdds:

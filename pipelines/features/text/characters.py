@@ -25,9 +25,9 @@ LOWER, UPPER, TURKISH_LOWER, TURKISH_UPPER, CYRILLIC_LOWER, CYRILLIC_UPPER = ran
 OTHER_LOWER, OTHER_UPPER, HAN, KANA, ARABIC, DEVANAGARI, LETTER = range(27, 34)
 KINDS = 34
 
-MOST_ROWS = 1 << 12  # a row number and a bucket of 20 bits fit 32 bits together
+MOST_ROWS = (1 << 12) - 1  # a row number and a bucket of 20 bits are below 2^32 - 1 together
 BASE = 0x9E3779B1  # odd, so that it has an inverse modulo 2^32
-CHARACTERS_AT_ONCE = 1 << 15  # few enough that the arrays stay in a core's cache
+CHARACTERS_AT_ONCE = 1 << 16  # few enough that the arrays stay in a core's cache
 
 _KINDS_OF_SIGNS = {
     " \t\r\f\v": BLANK, "\n": NEWLINE, "?": QUESTION, ":": COLON, "()": BRACKET, ',;"': SEPARATOR,
@@ -74,7 +74,7 @@ class Characters:
 
     def runs(self, inside: Flags) -> tuple[Positions, Positions]:
         """(start, end) int64[r] of each run of flags; the blanks around a text must be without."""
-        edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+        edges = (inside[1:] != inside[:-1]).nonzero()[0] + 1
         return edges[0::2], edges[1::2]
 
     @cached_property

@@ -44,7 +44,8 @@ _GROUPS = {
     **SCRIPTS,
 }
 _PHONE_SIGNS = (kind.BLANK, kind.NEWLINE, kind.BRACKET, kind.DOT, kind.HYPHEN, kind.DIGIT)
-_FIELD = 20  # bits of a count within the sums over words
+_FIELD = 10  # bits of a count within the sums over words
+_ONE_FIELD = np.uint32((1 << _FIELD) - 1)
 _WWW, _RE = "www", "re"
 _OF_LINKS = ("links", "links_per_word", "distinct_links", "longest_link", "links_with_query")
 
@@ -129,7 +130,7 @@ def _links(text: Characters, words: Positions) -> Columns:
     starts, ends = text.runs(text.kinds > kind.NEWLINE)
     token = np.unique(np.searchsorted(starts, signs, side="right") - 1)
     starts, ends = starts[token], ends[token]
-    asked = np.flatnonzero(text.kinds == kind.QUESTION)
+    asked = (text.kinds == kind.QUESTION).nonzero()[0]
     has_query = np.searchsorted(asked, ends) > np.searchsorted(asked, starts)
     links = _number(text, starts)
     return {
@@ -143,10 +144,10 @@ def _links(text: Characters, words: Positions) -> Columns:
 
 def _link_signs(text: Characters) -> Positions:
     kinds, (starts, ends) = text.kinds, text.words
-    slashes = np.flatnonzero(kinds == kind.SLASH)
+    slashes = (kinds == kind.SLASH).nonzero()[0]
     schemes = slashes[(kinds[slashes - 1] == kind.COLON) & (kinds[slashes + 1] == kind.SLASH)]
     www = starts[(text.word_hashes == _hash_of(_WWW)) & (kinds[ends] == kind.DOT)]
-    names = np.flatnonzero((kinds[starts - 1] == kind.DOT) & (kinds[starts - 2] >= kind.DIGIT))
+    names = ((kinds[starts - 1] == kind.DOT) & (kinds[starts - 2] >= kind.DIGIT)).nonzero()[0]
     known = _among(text.word_hashes[names], _hashes_of(TOP_LEVEL_DOMAINS))
     return np.concatenate([schemes, www, starts[names[known]]])
 
@@ -154,7 +155,7 @@ def _link_signs(text: Characters) -> Positions:
 def _references(text: Characters, words: Positions) -> Columns:
     amounts = _number(text, _amounts(text))
     return {
-        "emails": _number(text, _between_letters(text, np.flatnonzero(text.kinds == kind.AT))),
+        "emails": _number(text, _between_letters(text, (text.kinds == kind.AT).nonzero()[0])),
         "phones": _number(text, _phones(text)),
         "amounts": amounts,
         "amounts_per_word": amounts / words,
@@ -167,20 +168,21 @@ def _between_letters(text: Characters, signs: Positions) -> Positions:
 
 
 def _phones(text: Characters) -> Positions:
-    """The first digits of runs of digits, blanks, brackets, dots and hyphens, not after a letter.
+    """The first digits of numbers that may hold blanks, brackets, dots and hyphens.
 
-    A run ends where a text does: the blank before a text is none of its signs.
+    Nothing but these is between two digits of one number, and no letter is before the first.
     """
-    digits = np.flatnonzero(text.kinds == kind.DIGIT)
+    digits = (text.kinds == kind.DIGIT).nonzero()[0]
     if len(digits) < FEWEST_PHONE_DIGITS:
         return digits[:0]
-    inside = _are_phone_signs()[text.kinds]
-    inside[text.starts[:-1]] = inside[-1] = False
-    starts, ends = text.runs(inside)
-    first, last = np.searchsorted(digits, starts), np.searchsorted(digits, ends)
-    enough = (last - first >= FEWEST_PHONE_DIGITS) & (last - first <= MOST_PHONE_DIGITS)
-    leading = digits[first[enough]]
-    return leading[text.kinds[leading - 1] < kind.LOWER]
+    foreign = ~_are_phone_signs()[text.kinds]
+    foreign[text.starts[:-1]] = True
+    parted = np.cumsum(foreign, dtype=np.int32)[digits]
+    edges = np.concatenate([[0], (parted[1:] != parted[:-1]).nonzero()[0] + 1, [len(digits)]])
+    sizes = edges[1:] - edges[:-1]
+    leading = digits[edges[:-1][(sizes >= FEWEST_PHONE_DIGITS) & (sizes <= MOST_PHONE_DIGITS)]]
+    found: Positions = leading[text.kinds[leading - 1] < kind.LOWER]
+    return found
 
 
 @cache
@@ -195,7 +197,7 @@ def _amounts(text: Characters) -> Positions:
     if not digit.any():
         return np.empty(0, np.int64)
     money = (kinds == kind.CURRENCY) | (kinds == kind.DOLLAR)
-    signs = np.flatnonzero(money | (kinds == kind.PERCENT))
+    signs = (money | (kinds == kind.PERCENT)).nonzero()[0]
     after = signs + 1 + (kinds[signs + 1] == kind.BLANK)
     before = signs - 1 - (kinds[signs - 1] == kind.BLANK)
     is_after = money[signs] & digit[np.minimum(after, len(kinds) - 1)]
@@ -204,11 +206,11 @@ def _amounts(text: Characters) -> Positions:
 
 
 def _before_words_of_money(text: Characters, digit: Flags) -> Positions:
-    last = np.flatnonzero(digit[:-2] & ~digit[1:-1])
+    last = (digit[:-2] & ~digit[1:-1]).nonzero()[0]
     starts = last + 1 + (text.kinds[last + 1] == kind.BLANK)
     ends = text.words[1]
     at = np.searchsorted(ends, starts, side="right")
-    inside = np.flatnonzero((text.kinds[starts] >= kind.LOWER) & (at < len(ends)))
+    inside = ((text.kinds[starts] >= kind.LOWER) & (at < len(ends))).nonzero()[0]
     starts, ends = starts[inside], ends[at[inside]]
     found: Positions = starts[_among(text.hashes(starts, ends), _hashes_of(_MONEY))]
     return found
@@ -216,11 +218,11 @@ def _before_words_of_money(text: Characters, digit: Flags) -> Positions:
 
 def _word_kinds(text: Characters, words: Positions) -> Columns:
     starts, ends = text.words
-    sums = np.zeros(len(text.kinds) + 1, np.int64)
+    sums = np.zeros(len(text.kinds) + 1, np.uint32)
     np.cumsum(_word_weights()[text.kinds], out=sums[1:])
     found, lengths = sums[ends] - sums[starts], ends - starts
-    upper, lower = found & ((1 << _FIELD) - 1), (found >> _FIELD) & ((1 << _FIELD) - 1)
-    digits = found >> (2 * _FIELD)
+    upper, lower = found & _ONE_FIELD, (found >> np.uint32(_FIELD)) & _ONE_FIELD
+    digits = found >> np.uint32(2 * _FIELD)
     capital = (lengths >= CAPITALS) & (lower == 0) & (upper > 0)
     return {
         "capital_word_share": _number(text, starts[capital]) / words,
@@ -231,16 +233,19 @@ def _word_kinds(text: Characters, words: Positions) -> Columns:
 
 
 @cache
-def _word_weights() -> NDArray[np.int64]:
-    """int64[KINDS]: an upper-case letter, a lower-case one and a digit count in fields apart."""
-    weights = np.zeros(kind.KINDS, np.int64)
+def _word_weights() -> Codes:
+    """uint32[KINDS]: an upper-case letter, a lower-case one and a digit count in fields apart.
+
+    Of a word of a thousand letters and more the counts are wrong, and the same everywhere.
+    """
+    weights = np.zeros(kind.KINDS, np.uint32)
     weights[list(_UPPER)], weights[list(_LOWER)] = 1, 1 << _FIELD
     weights[kind.DIGIT] = 1 << (2 * _FIELD)
     return weights
 
 
 def _layout(text: Characters, tally: Column, length: Column) -> Columns:
-    lines = np.flatnonzero(text.kinds == kind.NEWLINE)
+    lines = (text.kinds == kind.NEWLINE).nonzero()[0]
     dots, ends = text.runs(text.kinds == kind.DOT)
     first, last = text.starts[:-1], text.starts[1:] - 1
     breaks = np.append(lines, len(text.kinds))[np.searchsorted(lines, first)]
@@ -260,7 +265,7 @@ def _layout(text: Characters, tally: Column, length: Column) -> Columns:
 
 def _disguise(text: Characters, length: Column) -> Columns:
     same = text.codes[1:] == text.codes[:-1]
-    thrice = np.flatnonzero(same[1:] & same[:-1])
+    thrice = (same[1:] & same[:-1]).nonzero()[0]
     fresh = thrice[np.diff(thrice, prepend=-2) > 1]
     return {
         "spread_words": _number(text, spread_words(text)),
@@ -277,7 +282,7 @@ def lone_letters(text: Characters) -> Flags:
 def spread_words(text: Characters) -> Positions:
     """Where three lone letters follow each other with one character between them."""
     alone = lone_letters(text)
-    return np.flatnonzero(alone[:-4] & alone[2:-2] & alone[4:]) + 3
+    return (alone[:-4] & alone[2:-2] & alone[4:]).nonzero()[0] + 3
 
 
 def _number(text: Characters, positions: Positions) -> Column:

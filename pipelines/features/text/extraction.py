@@ -52,14 +52,14 @@ class TextExtractor:
         """`cheap` of each text, bit for bit, for a fraction of its time."""
         repaired = self._vocabulary.repaired_rows([readable(text) for text in texts])
         canonical = tuple(text for text, _ in repaired)
-        read = [characters(part) for part in chunks(canonical)]
-        counts = table(texts, [counted(part) for part in read])
-        repairs = np.array([[number] for _, number in repaired], np.float32).reshape(-1, 1)
-        return CheapRows(
-            canonical,
-            np.hstack([counts, repairs]),
-            stacked([counted_rows(part) for part in read]),
-        )
+        counts, ngrams = [], []
+        for part in chunks(canonical):
+            read = characters(part)
+            counts.append(counted(read))
+            ngrams.append(counted_rows(read))
+        repairs = np.array([number for _, number in repaired], np.float32)
+        lexical = np.column_stack([table(texts, counts), repairs])
+        return CheapRows(canonical, lexical, stacked(ngrams))
 
     def embedding(self, canonical: str) -> Embedding:
         return self._encoder.encode(canonical)

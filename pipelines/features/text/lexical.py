@@ -23,6 +23,7 @@ URL = re.compile(
 )
 _ADDRESS = re.compile(r"://[^\s<>\"')]+")  # begins with a literal, so that markup is skimmed
 _EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]")
+_FOREIGN = re.compile(f"[{INVISIBLE.pattern[1:-1]}\u0370-\u058f\u2600-\u27bf\U0001f300-\U0001faff]")
 _MIXED_SCRIPT = re.compile("[A-Za-z][\u0370-\u058f]|[\u0370-\u058f][A-Za-z]")
 
 NAMES: tuple[str, ...] = (
@@ -75,8 +76,11 @@ def table(written: Sequence[str], parts: Sequence[Columns]) -> Rows:
         columns = np.array([*part.values()]).T
         rows[done : done + len(columns), _places(tuple(part))] = columns
         done += len(columns)
-    for row, text in enumerate(written):
-        _write_in(rows[row], text[:MAX_CHARACTERS])
+    as_written = [_as_written(text[:MAX_CHARACTERS]) for text in written]
+    rows[:, _places(AsWritten._fields)] = as_written
+    for row, found in enumerate(as_written):
+        if found.tags:
+            rows[row, _places(_LINKS)] = _links_of_markup(written[row][:MAX_CHARACTERS])
     return rows
 
 
@@ -85,21 +89,15 @@ def _places(names: tuple[str, ...]) -> list[int]:
     return [NAMES.index(name) for name in names]
 
 
-def _write_in(row: Rows, text: str) -> None:
-    as_written = _as_written(text)
-    row[_places(AsWritten._fields)] = as_written
-    if as_written.tags:
-        row[_places(_LINKS)] = _links_of_markup(text)
-
-
 def _as_written(text: str) -> AsWritten:
     tags = TAG.findall(text) if "<" in text else []
-    foreign = not text.isascii()
+    quoted = text.count("\n>") if ">" in text else 0
+    foreign = not text.isascii() and _FOREIGN.search(text) is not None
     return AsWritten(
         raw_length_log=log1p(len(text)),
         tags=len(tags),
         markup_log=log1p(sum(map(len, tags))),
-        quoted_line_share=text.count("\n>") / (1 + text.count("\n")),
+        quoted_line_share=quoted / (1 + text.count("\n")) if quoted else 0.0,
         invisibles=len(INVISIBLE.findall(text)) if foreign else 0,
         mixed_script=len(_MIXED_SCRIPT.findall(text)) if foreign else 0,
         emoji=len(_EMOJI.findall(text)) if foreign else 0,

@@ -20,7 +20,9 @@ LENGTHS = (2, 4)  # of characters; with 3 and 5 as well nothing is gained (bench
 _BITS = 20
 _WORD, _PAIR = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 
-Hashes = NDArray[np.uint32]
+_NONE = np.uint32((1 << 32) - 1)  # beyond the key of any row below MOST_ROWS
+
+Keys = NDArray[np.uint32]
 
 
 class CountedNgrams(NamedTuple):
@@ -67,12 +69,12 @@ def stacked(parts: Sequence[NgramRows]) -> NgramRows:
 
 def counted_rows(text: Characters) -> NgramRows:
     """The n-grams of texts that are read already."""
-    hashed = [*_character_hashes(text), *_word_pair_hashes(text)]
-    keys = np.concatenate([_keys(hashes, rows) for hashes, rows in hashed])
+    keys = np.concatenate([*_character_keys(text), *_word_keys(text)])
     keys.sort()
+    keys = keys[: np.searchsorted(keys, _NONE)]
     is_first = np.ones(len(keys) + 1, bool)
     np.not_equal(keys[1:], keys[:-1], out=is_first[1:-1])
-    first = np.flatnonzero(is_first)
+    first = is_first.nonzero()[0]
     counts, kept = first[1:] - first[:-1], keys[first[:-1]]
     per_row = np.bincount(kept >> np.uint32(_BITS), minlength=len(text))
     return NgramRows(
@@ -82,32 +84,33 @@ def counted_rows(text: Characters) -> NgramRows:
     )
 
 
-def _character_hashes(text: Characters) -> list[tuple[Hashes, Hashes]]:
-    """(hashes, rows) by length; an n-gram that begins in one text and ends in the next is none."""
-    shifted = text.codes + np.uint32(1)
-    values, hashed = shifted, []
+def _character_keys(text: Characters) -> list[Keys]:
+    """By length. The n-grams that begin in one text and end in the next are _NONE."""
+    shifted = np.append(text.codes + np.uint32(1), np.zeros(max(LENGTHS) - 1, np.uint32))
+    values, keys = shifted, []
     for length in range(2, max(LENGTHS) + 1):
         values = values[:-1] * np.uint32(BASE) + shifted[length - 1 :]
         if length in LENGTHS:
-            rows = text.rows[: len(values)]
-            within = rows == text.rows[length - 1 :]
-            hashed.append((values[within], rows[within]))
-    return hashed
+            keys.append(_keys(values[: len(text.rows)], text.rows))
+            for before in range(1, length):
+                keys[-1][text.starts[1:] - before] = _NONE
+    return keys
 
 
-def _word_pair_hashes(text: Characters) -> list[tuple[Hashes, Hashes]]:
+def _word_keys(text: Characters) -> list[Keys]:
     """Those of words, and of pairs of words that follow each other in one text."""
     rows = text.rows[text.words[0]]
     hashes = text.word_hashes * _WORD
     pairs = (hashes[:-1] ^ _PAIR) * np.uint32(31) + hashes[1:]
     within = rows[:-1] == rows[1:]
-    return [(hashes, rows), (pairs[within], rows[1:][within])]
+    return [_keys(hashes, rows), _keys(pairs[within], rows[1:][within])]
 
 
-def _keys(hashes: Hashes, rows: Hashes) -> Hashes:
+def _keys(hashes: Keys, rows: Keys) -> Keys:
     """The row above, the bucket below; bits of a hash mixed as in MurmurHash3."""
     mixed = (hashes ^ (hashes >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
-    return (mixed >> np.uint32(32 - _BITS)) | (rows << np.uint32(_BITS))
+    mixed >>= np.uint32(32 - _BITS)
+    return np.bitwise_or(mixed, rows << np.uint32(_BITS), out=mixed)
 
 
 @cache

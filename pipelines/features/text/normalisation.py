@@ -14,7 +14,8 @@ CANONICAL_CHARACTERS = 6_000
 
 TAG = re.compile(r"<[a-zA-Z/!][^>]{0,2000}>")
 _HIDDEN_MARKUP = re.compile(r"<(?:(style|script)\b.*?</\1\s*>|!--.*?-->)", re.S | re.I)
-_BLANKS = "\t\r\f\v\xa0\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_ASCII_BLANKS = "\t\r\f\v"
+_BLANKS = _ASCII_BLANKS + "\xa0\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _SEVERAL_BLANKS = re.compile(" {2,}")
 INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
@@ -34,6 +35,7 @@ _TO_LATIN = str.maketrans(
     {lookalike: latin for latin, row in _LOOKALIKES.items() for lookalike in row}
 )
 LOOKALIKE = re.compile("[" + "".join(chr(code) for code in _TO_LATIN) + "]")
+_INVISIBLE_OR_LOOKALIKE = re.compile(f"[{INVISIBLE.pattern[1:-1]}{LOOKALIKE.pattern[1:-1]}]")
 
 
 def strip_markup(text: str) -> str:
@@ -42,12 +44,7 @@ def strip_markup(text: str) -> str:
     >>> strip_markup("<b>Win</b> &pound;100")
     ' Win £100'
     """
-    text = text[:MAX_CHARACTERS]
-    if "<" in text and TAG.search(text):
-        text = TAG.sub(" ", _HIDDEN_MARKUP.sub(" ", text))
-    if "&" in text:
-        text = html.unescape(text)
-    return _single_blanks(text)
+    return _single_blanks(_seen(text))
 
 
 def fold(text: str) -> str:
@@ -60,25 +57,39 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text
-    text = INVISIBLE.sub("", text)
-    lookalikes = len(LOOKALIKE.findall(text))
-    if lookalikes and len(_LATIN.findall(text)) >= lookalikes:
-        text = text.translate(_TO_LATIN)  # first: NFKC makes other letters of some of them
+    if _INVISIBLE_OR_LOOKALIKE.search(text):
+        text = INVISIBLE.sub("", text)
+        lookalikes = len(LOOKALIKE.findall(text))
+        if lookalikes and len(_LATIN.findall(text)) >= lookalikes:
+            text = text.translate(_TO_LATIN)  # first: NFKC makes other letters of some of them
     return unicodedata.normalize("NFKC", text)
 
 
 def readable(text: str) -> str:
     """Markup stripped, folded, blanks and lines single, cut at CANONICAL_CHARACTERS."""
-    return _single_lines(_single_blanks(fold(strip_markup(text))))[:CANONICAL_CHARACTERS]
+    lines = _with_plain_blanks(fold(_seen(text))).split("\n")
+    parts = "\n".join(filter(None, map(str.strip, lines))).split("  ")
+    return " ".join(filter(None, map(_without_blank, parts)))[:CANONICAL_CHARACTERS]
+
+
+def _without_blank(part: str) -> str:
+    """What follows a run of blanks, cut in twos, without the odd one."""
+    return part[1:] if part[:1] == " " else part
+
+
+def _seen(text: str) -> str:
+    text = text[:MAX_CHARACTERS]
+    if "<" in text and TAG.search(text):
+        text = TAG.sub(" ", _HIDDEN_MARKUP.sub(" ", text))
+    return html.unescape(text) if "&" in text else text
 
 
 def _single_blanks(text: str) -> str:
     """Every run of blanks as one blank."""
-    for blank in _BLANKS:
+    return _SEVERAL_BLANKS.sub(" ", _with_plain_blanks(text))
+
+
+def _with_plain_blanks(text: str) -> str:
+    for blank in _ASCII_BLANKS if text.isascii() else _BLANKS:
         text = text.replace(blank, " ")
-    return _SEVERAL_BLANKS.sub(" ", text)
-
-
-def _single_lines(text: str) -> str:
-    """Lines without white space at their ends, empty ones left out."""
-    return "\n".join(filter(None, map(str.strip, text.split("\n"))))
+    return text

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from pipelines.features.text.characters import (
     AT,
+    EXCLAMATION,
+    HAN,
     HASH,
     LOWER,
     SEPARATOR,
@@ -37,8 +39,6 @@ _LEET = str.maketrans(
     {"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g", "2": "z",
      "@": "a", "$": "s", "!": "i"}
 )  # fmt: skip
-_LEET_SIGN = re.compile(r"[0-9@$!]")
-_LETTER = re.compile(r"[^\W\d_]")
 _AROUND = ".-_*'"  # stripped from a token before it is read
 
 
@@ -78,12 +78,11 @@ class Vocabulary:
 
     def repaired_rows(self, texts: Sequence[str]) -> list[tuple[str, int]]:
         """`repaired` of each text: only what looks disguised is looked up."""
-        closed = [text if text.isascii() else _HAN_GAP.sub("", text) for text in texts]
-        return [row for part in chunks(closed) for row in self._repaired_part(part)]
+        return [row for part in chunks(texts) for row in self._repaired_part(part)]
 
     def _repaired_part(self, texts: Sequence[str]) -> list[tuple[str, int]]:
         read = characters(texts)
-        spread = set(read.rows[spread_words(read)].tolist())
+        spread = set(read.rows[np.concatenate([spread_words(read), _han_gaps(read)])].tolist())
         rows = [(text, 0) for text in texts]
         for row in spread:
             rows[row] = self._thoroughly_repaired(texts[row])
@@ -102,7 +101,7 @@ class Vocabulary:
             repairs += len(words) > 0
             return _cased_like(letters, " ".join(words)) or match.group()
 
-        text = _SPREAD.sub(joined, text)
+        text = _SPREAD.sub(joined, _HAN_GAP.sub("", text))
         tokens = _suspicious_tokens(characters([text])).get(0, [])
         text, unleeted = self._with_plain_tokens(text, tokens)
         return text, repairs + unleeted
@@ -118,7 +117,7 @@ class Vocabulary:
 
     def _unleet(self, token: str) -> str | None:
         core = token.strip(_AROUND)
-        if not (_DISGUISED.fullmatch(core) and _LEET_SIGN.search(core) and _LETTER.search(core)):
+        if not _DISGUISED.fullmatch(core):
             return None
         for attempt in _readings(core.lower()):
             if len(attempt) >= MINIMUM_LENGTH and attempt in self:
@@ -140,14 +139,21 @@ class Vocabulary:
         return words
 
 
+def _han_gaps(text: Characters) -> NDArray[np.int64]:
+    """Where one sign stands between two Han characters."""
+    han = text.kinds == HAN
+    return (han[:-2] & han[2:] & ~han[1:-1]).nonzero()[0] + 1
+
+
 def _suspicious_tokens(text: Characters) -> dict[int, list[tuple[int, int]]]:
     """By row: spans of tokens of letters and signs only in which one adjoins the other."""
     letter = text.kinds >= LOWER
     sign = (text.kinds >= AT) & ~letter
-    beside = np.flatnonzero((letter[1:] & sign[:-1]) | (letter[:-1] & sign[1:]))
+    spelt = sign & (text.kinds != EXCLAMATION)  # what follows a word is its punctuation
+    beside = ((letter[1:] & sign[:-1]) | (letter[:-1] & spelt[1:])).nonzero()[0]
     if not len(beside):
         return {}
-    ends = np.flatnonzero(text.kinds <= SEPARATOR)
+    ends = (text.kinds <= SEPARATOR).nonzero()[0]
     token = np.unique(np.searchsorted(ends, beside))
     starts, ends = ends[token - 1] + 1, ends[token]
     cores = text.kinds >= AT
@@ -170,6 +176,11 @@ def _cased_like(original: str, word: str) -> str:
 def _readings(token: str) -> Sequence[str]:
     """Plain spellings that a leet token may stand for: 1 and ! read as i or l, a last ! as !."""
     bare = token.rstrip("!")
-    spellings = [token, token.replace("1", "l"), token.replace("!", "l"), bare]
-    spellings += [bare.replace("1", "l"), bare.replace("1", "l", 1)]
+    spellings = [token]
+    if "1" in token:
+        spellings.append(token.replace("1", "l"))
+    if "!" in token:
+        spellings += [token.replace("!", "l"), bare]
+    if "1" in bare:
+        spellings += [bare.replace("1", "l"), bare.replace("1", "l", 1)]
     return [spelling.translate(_LEET) for spelling in dict.fromkeys(spellings)]
