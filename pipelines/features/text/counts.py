@@ -175,7 +175,7 @@ def _phones(text: Characters) -> Positions:
     digits = (text.kinds == kind.DIGIT).nonzero()[0]
     if len(digits) < FEWEST_PHONE_DIGITS:
         return digits[:0]
-    foreign = ~_are_phone_signs()[text.kinds]
+    foreign: Flags = ~_are_phone_signs()[text.kinds]
     foreign[text.starts[:-1]] = True
     parted = np.cumsum(foreign, dtype=np.int32)[digits]
     edges = np.concatenate([[0], (parted[1:] != parted[:-1]).nonzero()[0] + 1, [len(digits)]])

@@ -11,15 +11,22 @@ import unicodedata
 
 MAX_CHARACTERS = 20_000
 CANONICAL_CHARACTERS = 6_000
+MOST_MARKS = 30
 
 TAG = re.compile(r"<[a-zA-Z/!][^>]{0,2000}>")
-_HIDDEN_MARKUP = re.compile(r"<(?:(style|script)\b.*?</\1\s*>|!--.*?-->)", re.S | re.I)
+_HIDDEN = re.compile(r"<(?:(?P<style>style)\b|(?P<script>script)\b|(?P<comment>!--))", re.I)
+_END_OF = {
+    "style": re.compile(r"</style\s*>", re.I),
+    "script": re.compile(r"</script\s*>", re.I),
+    "comment": re.compile("-->"),
+}
 _ASCII_BLANKS = "\t\r\f\v"
 _BLANKS = _ASCII_BLANKS + "\xa0\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _SEVERAL_BLANKS = re.compile(" {2,}")
 INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
 )
+_MANY_SIGNS = re.compile(rf"[^\w\0-\x7f][^\w\0-\x7f]{{{MOST_MARKS},}}")
 _LATIN = re.compile(r"[A-Za-z]")
 
 # Cyrillic, Greek and Armenian letters by the Latin letter that they look like.
@@ -62,12 +69,26 @@ def fold(text: str) -> str:
         lookalikes = len(LOOKALIKE.findall(text))
         if lookalikes and len(_LATIN.findall(text)) >= lookalikes:
             text = text.translate(_TO_LATIN)  # first: NFKC makes other letters of some of them
-    return unicodedata.normalize("NFKC", text)
+    return unicodedata.normalize("NFKC", _MANY_SIGNS.sub(_fewer_marks, text))
+
+
+def _fewer_marks(signs: re.Match[str]) -> str:
+    """At most MOST_MARKS combining marks in a row: NFKC sorts a row in quadratic time.
+
+    The bound is that of the Stream-Safe Text Format, Unicode Standard Annex 15, section 13.
+    """
+    kept, row = [], 0
+    for sign in signs.group():
+        row = row + 1 if unicodedata.combining(sign) else 0
+        if row <= MOST_MARKS:
+            kept.append(sign)
+    return "".join(kept)
 
 
 def readable(text: str) -> str:
     """Markup stripped, folded, blanks and lines single, cut at CANONICAL_CHARACTERS."""
-    lines = _with_plain_blanks(fold(_seen(text))).split("\n")
+    plain = _with_plain_blanks(_seen(text))  # first: NFKC then finds most texts normal already
+    lines = fold(plain).split("\n")
     parts = "\n".join(filter(None, map(str.strip, lines))).split("  ")
     return " ".join(filter(None, map(_without_blank, parts)))[:CANONICAL_CHARACTERS]
 
@@ -80,8 +101,23 @@ def _without_blank(part: str) -> str:
 def _seen(text: str) -> str:
     text = text[:MAX_CHARACTERS]
     if "<" in text and TAG.search(text):
-        text = TAG.sub(" ", _HIDDEN_MARKUP.sub(" ", text))
+        text = TAG.sub(" ", _without_hidden(text))
     return html.unescape(text) if "&" in text else text
+
+
+def _without_hidden(text: str) -> str:
+    """A blank for each style, script and comment; what is never closed is sought once and stays."""
+    parts, done, unclosed = [], 0, set()
+    for opening in _HIDDEN.finditer(text):
+        kind = str(opening.lastgroup)
+        if opening.start() < done or kind in unclosed:
+            continue
+        if end := _END_OF[kind].search(text, opening.end()):
+            parts.append(text[done : opening.start()])
+            done = end.end()
+        else:
+            unclosed.add(kind)
+    return " ".join([*parts, text[done:]])
 
 
 def _single_blanks(text: str) -> str:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from pipelines.features.text.characters import (
     AT,
-    EXCLAMATION,
     HAN,
     HASH,
     LOWER,
@@ -29,9 +28,9 @@ from pipelines.features.text.characters import (
 )
 from pipelines.features.text.counts import spread_words
 
-MINIMUM_LENGTH = 3
+MINIMUM_LENGTH, MAXIMUM_LENGTH = 3, 24
 MINIMUM_DOCUMENTS = 3
-_WORD = re.compile(r"[^\W\d_]{3,24}")
+_WORD = re.compile(rf"[^\W\d_]{{{MINIMUM_LENGTH},{MAXIMUM_LENGTH}}}")
 _DISGUISED = re.compile(r"(?:[^\W\d_]|[0-57-9@$!])+")  # what a word of letters can come out of
 _SPREAD = re.compile(r"(?<![^\W_])[^\W\d_](?:([ .\-_*])[^\W\d_](?:\1[^\W\d_])+)(?![^\W_])")
 _HAN_GAP = re.compile(r"(?<=[\u4e00-\u9fff])[ .\-_*](?=[\u4e00-\u9fff])")
@@ -81,30 +80,30 @@ class Vocabulary:
         return [row for part in chunks(texts) for row in self._repaired_part(part)]
 
     def _repaired_part(self, texts: Sequence[str]) -> list[tuple[str, int]]:
-        read = characters(texts)
-        spread = set(read.rows[np.concatenate([spread_words(read), _han_gaps(read)])].tolist())
+        texts, read = _without_han_gaps(texts)
         rows = [(text, 0) for text in texts]
-        for row in spread:
-            rows[row] = self._thoroughly_repaired(texts[row])
         for row, tokens in _suspicious_tokens(read).items():
-            if row not in spread:
-                rows[row] = self._with_plain_tokens(texts[row], tokens)
+            rows[row] = self._with_plain_tokens(texts[row], tokens)
+        for row, starts in _spread_letters(read).items():
+            text, joined = self._with_joined_letters(texts[row], starts)
+            if joined:
+                tokens = _suspicious_tokens(characters([text])).get(0, [])
+                plain, unleeted = self._with_plain_tokens(text, tokens)
+                rows[row] = plain, joined + unleeted
         return rows
 
-    def _thoroughly_repaired(self, text: str) -> tuple[str, int]:
-        repairs = 0
-
-        def joined(match: re.Match[str]) -> str:
-            nonlocal repairs
-            letters = match.group().replace(match.group(1), "")
-            words = self._segmented(letters.lower())
-            repairs += len(words) > 0
-            return _cased_like(letters, " ".join(words)) or match.group()
-
-        text = _SPREAD.sub(joined, _HAN_GAP.sub("", text))
-        tokens = _suspicious_tokens(characters([text])).get(0, [])
-        text, unleeted = self._with_plain_tokens(text, tokens)
-        return text, repairs + unleeted
+    def _with_joined_letters(self, text: str, starts: Iterable[int]) -> tuple[str, int]:
+        """`starts` are those of lone letters in the text, in order."""
+        parts, done, passed, repairs = [], 0, 0, 0
+        for start in starts:
+            if start < passed or not (found := _SPREAD.match(text, start)):
+                continue
+            passed = found.end()
+            letters = found.group().replace(found.group(1), "")
+            if words := self._segmented(letters.lower()):
+                parts += [text[done:start], _cased_like(letters, " ".join(words))]
+                done, repairs = passed, repairs + 1
+        return "".join([*parts, text[done:]]), repairs
 
     def _with_plain_tokens(self, text: str, tokens: Iterable[tuple[int, int]]) -> tuple[str, int]:
         """`tokens` are spans in the text, in order."""
@@ -129,7 +128,8 @@ class Vocabulary:
         words: list[str] = []
         start = 0
         while start < len(letters):
-            for end in range(len(letters), start + MINIMUM_LENGTH - 1, -1):
+            longest = min(len(letters), start + MAXIMUM_LENGTH)
+            for end in range(longest, start + MINIMUM_LENGTH - 1, -1):
                 if letters[start:end] in self:
                     words.append(letters[start:end])
                     start = end
@@ -139,18 +139,33 @@ class Vocabulary:
         return words
 
 
-def _han_gaps(text: Characters) -> NDArray[np.int64]:
-    """Where one sign stands between two Han characters."""
-    han = text.kinds == HAN
-    return (han[:-2] & han[2:] & ~han[1:-1]).nonzero()[0] + 1
+def _without_han_gaps(texts: Sequence[str]) -> tuple[Sequence[str], Characters]:
+    """The texts without a sign that stands alone between Han characters, and what they hold."""
+    read = characters(texts)
+    han = read.kinds == HAN
+    gaps = (han[:-2] & han[2:] & ~han[1:-1]).nonzero()[0] + 1
+    if not len(gaps):
+        return texts, read
+    closed = list(texts)
+    for row in set(read.rows[gaps].tolist()):
+        closed[row] = _HAN_GAP.sub("", texts[row])
+    return closed, characters(closed)
+
+
+def _spread_letters(text: Characters) -> dict[int, list[int]]:
+    """By row: where the first of three lone letters stands."""
+    spans: dict[int, list[int]] = {}
+    first = spread_words(text) - 2
+    for row, start in zip(text.rows[first].tolist(), first.tolist(), strict=True):
+        spans.setdefault(row, []).append(start - int(text.starts[row]) - 1)
+    return spans
 
 
 def _suspicious_tokens(text: Characters) -> dict[int, list[tuple[int, int]]]:
     """By row: spans of tokens of letters and signs only in which one adjoins the other."""
     letter = text.kinds >= LOWER
     sign = (text.kinds >= AT) & ~letter
-    spelt = sign & (text.kinds != EXCLAMATION)  # what follows a word is its punctuation
-    beside = ((letter[1:] & sign[:-1]) | (letter[:-1] & spelt[1:])).nonzero()[0]
+    beside = ((letter[1:] & sign[:-1]) | (letter[:-1] & sign[1:])).nonzero()[0]
     if not len(beside):
         return {}
     ends = (text.kinds <= SEPARATOR).nonzero()[0]

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.features.text import normalisation
 from pipelines.features.text.normalisation import (
     CANONICAL_CHARACTERS,
     INVISIBLE,
+    MOST_MARKS,
     fold,
     readable,
     strip_markup,
@@ -45,6 +47,35 @@ def test_russian_and_greek_stay_in_their_own_script() -> None:
 def test_readable_text_has_single_blanks_and_lines_and_a_bounded_length() -> None:
     assert readable(" a \t b \n\n\n c ") == "a b\nc"
     assert len(readable("x" * 50_000)) == CANONICAL_CHARACTERS
+
+
+def test_markup_that_is_never_closed_stays_and_hides_nothing() -> None:
+    assert strip_markup("<!-- a <style>b</style> c") == "<!-- a c"
+    assert strip_markup("<STYLE>a</style ><script>b") == " b"
+
+
+@pytest.mark.parametrize("opening", ["<style>", "<script>", "<!--"])
+def test_an_end_that_is_missing_is_sought_once(
+    opening: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sought: list[int] = []
+
+    class Never:
+        def search(self, text: str, start: int) -> None:
+            sought.append(start)
+
+    monkeypatch.setattr(
+        normalisation, "_END_OF", dict.fromkeys(("style", "script", "comment"), Never())
+    )
+    strip_markup(f"<p>{opening * 1000}")
+    assert sought == [3 + len(opening.rstrip(">"))]
+
+
+def test_no_more_marks_are_stacked_on_a_letter_than_a_writing_has() -> None:
+    assert fold("x" + "\u0301\u0323" * 5000 + "y") == fold(
+        "x" + "\u0301\u0323" * (MOST_MARKS // 2) + "y"
+    )
+    assert len(fold("x" + "\u0332" * 5000)) == 1 + MOST_MARKS
 
 
 @given(st.text(max_size=200))
