@@ -108,9 +108,10 @@ def _word_keys(text: Characters) -> list[Keys]:
 
 def _keys(hashes: Keys, rows: Keys) -> Keys:
     """The row above, the bucket below; bits of a hash mixed as in MurmurHash3."""
-    mixed = (hashes ^ (hashes >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
+    mixed: Keys = (hashes ^ (hashes >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
     mixed >>= np.uint32(32 - _BITS)
-    return np.bitwise_or(mixed, rows << np.uint32(_BITS), out=mixed)
+    mixed |= rows << np.uint32(_BITS)
+    return mixed
 
 
 @cache

@@ -69,6 +69,8 @@ def fold(text: str) -> str:
         lookalikes = len(LOOKALIKE.findall(text))
         if lookalikes and len(_LATIN.findall(text)) >= lookalikes:
             text = text.translate(_TO_LATIN)  # first: NFKC makes other letters of some of them
+    if unicodedata.is_normalized("NFKC", text):
+        return text
     return unicodedata.normalize("NFKC", _MANY_SIGNS.sub(_fewer_marks, text))
 
 

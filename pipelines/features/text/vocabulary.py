@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import blake2b
 
 import numpy as np
@@ -39,6 +39,8 @@ _LEET = str.maketrans(
      "@": "a", "$": "s", "!": "i"}
 )  # fmt: skip
 _AROUND = ".-_*'"  # stripped from a token before it is read
+
+Unleet = Callable[[str], str | None]
 
 
 def _key(word: str) -> int:
@@ -77,18 +79,19 @@ class Vocabulary:
 
     def repaired_rows(self, texts: Sequence[str]) -> list[tuple[str, int]]:
         """`repaired` of each text: only what looks disguised is looked up."""
-        return [row for part in chunks(texts) for row in self._repaired_part(part)]
+        unleet = cache(self._unleet)  # for this batch alone: no text of anybody is kept
+        return [row for part in chunks(texts) for row in self._repaired_part(part, unleet)]
 
-    def _repaired_part(self, texts: Sequence[str]) -> list[tuple[str, int]]:
+    def _repaired_part(self, texts: Sequence[str], unleet: Unleet) -> list[tuple[str, int]]:
         texts, read = _without_han_gaps(texts)
         rows = [(text, 0) for text in texts]
         for row, tokens in _suspicious_tokens(read).items():
-            rows[row] = self._with_plain_tokens(texts[row], tokens)
+            rows[row] = _with_plain_tokens(texts[row], tokens, unleet)
         for row, starts in _spread_letters(read).items():
             text, joined = self._with_joined_letters(texts[row], starts)
             if joined:
                 tokens = _suspicious_tokens(characters([text])).get(0, [])
-                plain, unleeted = self._with_plain_tokens(text, tokens)
+                plain, unleeted = _with_plain_tokens(text, tokens, unleet)
                 rows[row] = plain, joined + unleeted
         return rows
 
@@ -104,15 +107,6 @@ class Vocabulary:
                 parts += [text[done:start], _cased_like(letters, " ".join(words))]
                 done, repairs = passed, repairs + 1
         return "".join([*parts, text[done:]]), repairs
-
-    def _with_plain_tokens(self, text: str, tokens: Iterable[tuple[int, int]]) -> tuple[str, int]:
-        """`tokens` are spans in the text, in order."""
-        parts, done, repairs = [], 0, 0
-        for start, end in tokens:
-            if (word := self._unleet(text[start:end])) is not None:
-                parts += [text[done:start], word]
-                done, repairs = end, repairs + 1
-        return "".join([*parts, text[done:]]) if repairs else text, repairs
 
     def _unleet(self, token: str) -> str | None:
         core = token.strip(_AROUND)
@@ -137,6 +131,18 @@ class Vocabulary:
             else:
                 return [letters] if len(letters) >= 4 else []
         return words
+
+
+def _with_plain_tokens(
+    text: str, tokens: Iterable[tuple[int, int]], unleet: Unleet
+) -> tuple[str, int]:
+    """`tokens` are spans in the text, in order."""
+    parts, done, repairs = [], 0, 0
+    for start, end in tokens:
+        if (word := unleet(text[start:end])) is not None:
+            parts += [text[done:start], word]
+            done, repairs = end, repairs + 1
+    return "".join([*parts, text[done:]]) if repairs else text, repairs
 
 
 def _without_han_gaps(texts: Sequence[str]) -> tuple[Sequence[str], Characters]:
