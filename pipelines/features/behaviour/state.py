@@ -147,7 +147,7 @@ class BehaviourState:
             **graph_features(known.graph, neighbours, at),
             **engagement_features(known.engagement, standing, known.rhythm.posts, at),
             **repetition_features(known.repetition, event),
-            "account_devices": float(len(known.devices.used)),
+            "account_devices": float(len({*known.devices.used, *_device_of(event)})),
         }
 
     def _of_device(self, event: Event, at: int) -> dict[str, float | None]:
@@ -165,3 +165,9 @@ class BehaviourState:
 
     def _company(self, device: int) -> Company:
         return self._companies.get(device).company
+
+
+def _device_of(event: Event) -> tuple[int, ...]:
+    """The event's own device counts: the first post from another one is the one that matters."""
+    device = signals.device(event)
+    return () if device is None else (device,)

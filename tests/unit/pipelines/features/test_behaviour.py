@@ -204,6 +204,12 @@ def test_a_shared_device_tells_of_its_other_accounts() -> None:
     assert found["account_devices"] == 1
 
 
+def test_a_post_from_another_device_is_seen_at_once() -> None:
+    state = after(post("ann", NOON, device="phone"))
+    moved = state.features(post("ann", NOON + MINUTE, device="laptop"))
+    assert moved["account_devices"] == 2
+
+
 def test_an_action_puts_its_account_on_the_device() -> None:
     state = after(Action("bob", "like", "cid", NOON, device="phone"))
     assert state.features(post("ann", NOON, device="phone"))["device_accounts_day"] == 1
