@@ -74,7 +74,8 @@ def counted(text: Characters) -> Columns:
 
 def _tally(text: Characters) -> Column:
     """float64[m, KINDS]: how many characters of each kind, the blanks around a text left out."""
-    keys = text.rows.astype(np.int64) * kind.KINDS + text.kinds
+    keys = np.multiply(text.rows, kind.KINDS, dtype=np.int64)
+    keys += text.kinds
     tally = np.bincount(keys, minlength=len(text) * kind.KINDS).astype(np.float64)
     tally = tally.reshape(len(text), kind.KINDS)
     tally[:, kind.BLANK] -= 2
@@ -172,7 +173,7 @@ def _phones(text: Characters) -> Positions:
 
     Nothing but these is between two digits of one number, and no letter is before the first.
     """
-    digits = (text.kinds == kind.DIGIT).nonzero()[0]
+    digits: Positions = (text.kinds == kind.DIGIT).nonzero()[0]
     if len(digits) < FEWEST_PHONE_DIGITS:
         return digits[:0]
     foreign: Flags = ~_are_phone_signs()[text.kinds]

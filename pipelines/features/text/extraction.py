@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.features.text.characters import characters, chunks
 from pipelines.features.text.counts import counted
 from pipelines.features.text.encoder import Embedding, TextEncoder
 from pipelines.features.text.lexical import NAMES, table
@@ -50,13 +49,13 @@ class TextExtractor:
 
     def cheap_rows(self, texts: Sequence[str]) -> CheapRows:
         """`cheap` of each text, bit for bit, for a fraction of its time."""
-        repaired = self._vocabulary.repaired_rows([readable(text) for text in texts])
-        canonical = tuple(text for text, _ in repaired)
-        counts, ngrams = [], []
-        for part in chunks(canonical):
-            read = characters(part)
+        repaired, counts, ngrams = [], [], []
+        plain = [readable(text) for text in texts]
+        for rows, read in self._vocabulary.repaired_parts(plain):
+            repaired += rows
             counts.append(counted(read))
             ngrams.append(counted_rows(read))
+        canonical = tuple(text for text, _ in repaired)
         repairs = np.array([number for _, number in repaired], np.float32)
         lexical = np.column_stack([table(texts, counts), repairs])
         return CheapRows(canonical, lexical, stacked(ngrams))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import blake2b
@@ -40,6 +40,7 @@ _LEET = str.maketrans(
 )  # fmt: skip
 _AROUND = ".-_*'"  # stripped from a token before it is read
 
+Repaired = list[tuple[str, int]]
 Unleet = Callable[[str], str | None]
 
 
@@ -77,13 +78,20 @@ class Vocabulary:
         """
         return self.repaired_rows([text])[0]
 
-    def repaired_rows(self, texts: Sequence[str]) -> list[tuple[str, int]]:
+    def repaired_rows(self, texts: Sequence[str]) -> Repaired:
         """`repaired` of each text: only what looks disguised is looked up."""
-        unleet = cache(self._unleet)  # for this batch alone: no text of anybody is kept
-        return [row for part in chunks(texts) for row in self._repaired_part(part, unleet)]
+        return [row for rows, _ in self.repaired_parts(texts) for row in rows]
 
-    def _repaired_part(self, texts: Sequence[str], unleet: Unleet) -> list[tuple[str, int]]:
-        texts, read = _without_han_gaps(texts)
+    def repaired_parts(self, texts: Sequence[str]) -> Iterator[tuple[Repaired, Characters]]:
+        """`repaired_rows` by chunk, with the characters of the repaired texts."""
+        unleet = cache(self._unleet)  # for this batch alone: no text of anybody is kept
+        for part in chunks(texts):
+            given, read = _without_han_gaps(part)
+            rows = self._repaired_part(given, read, unleet)
+            plain = [text for text, _ in rows]
+            yield rows, read if plain == [*given] else characters(plain)
+
+    def _repaired_part(self, texts: Sequence[str], read: Characters, unleet: Unleet) -> Repaired:
         rows = [(text, 0) for text in texts]
         for row, tokens in _suspicious_tokens(read).items():
             rows[row] = _with_plain_tokens(texts[row], tokens, unleet)
@@ -149,6 +157,8 @@ def _without_han_gaps(texts: Sequence[str]) -> tuple[Sequence[str], Characters]:
     """The texts without a sign that stands alone between Han characters, and what they hold."""
     read = characters(texts)
     han = read.kinds == HAN
+    if not han.any():
+        return texts, read
     gaps = (han[:-2] & han[2:] & ~han[1:-1]).nonzero()[0] + 1
     if not len(gaps):
         return texts, read
