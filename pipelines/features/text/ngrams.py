@@ -76,11 +76,11 @@ def counted_rows(text: Characters) -> NgramRows:
     np.not_equal(keys[1:], keys[:-1], out=is_first[1:-1])
     first = is_first.nonzero()[0]
     counts, kept = first[1:] - first[:-1], keys[first[:-1]]
-    per_row = np.bincount(kept >> np.uint32(_BITS), minlength=len(text))
+    rows = np.arange(len(text) + 1, dtype=np.uint32) << np.uint32(_BITS)
     return NgramRows(
         (kept & np.uint32(BUCKETS - 1)).astype(np.int32),
-        _one_plus_logarithm(counts),
-        np.concatenate([[0], np.cumsum(per_row)]),
+        _logarithms().take(counts, mode="clip"),
+        np.searchsorted(kept, rows),
     )
 
 
@@ -116,8 +116,5 @@ def _keys(hashes: Keys, rows: Keys) -> Keys:
 
 @cache
 def _logarithms() -> NDArray[np.float32]:
+    """float32[2^16]: 1 + ln of each count, those beyond as the last."""
     return (1.0 + np.log(np.maximum(np.arange(1 << 16), 1))).astype(np.float32)
-
-
-def _one_plus_logarithm(counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    return _logarithms()[np.minimum(counts, (1 << 16) - 1)]
