@@ -19,9 +19,9 @@ from training.logistic import Floats
 from training.objective import average_precision
 
 FREE_MILLISECONDS = 0.5  # stages at most this dear always run
-TOLERANCE = 0.0015  # of average precision, over all steps together
+TOLERANCE = 0.001  # of average precision, over all steps together
 RECALL_TOLERANCE = 0.01  # of the spam that running everything would catch
-SHARES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98, 0.99)
+SHARES = tuple(at / 100 for at in (*range(10, 90, 5), *range(90, 100)))  # of the open events
 CLEAR_HAM, CLEAR_SPAM, DEADLINE = "clear ham", "clear spam", "deadline"
 NEVER = (-1.0, 2.0)
 
@@ -126,13 +126,13 @@ def _widest(
 ) -> tuple[float, float]:
     """The bounds of one step that settle the most open events and are accepted."""
     low, high = NEVER
-    for share in SHARES[1:]:
+    for share in SHARES:
         bound = float(np.quantile(scores[open_], share)) if open_.any() else low
         if not judge.accepts(np.where(open_ & (scores <= bound), scores, final)):
             break
         low = bound
     ham_settled = np.where(open_ & (scores <= low), scores, final)
-    for share in SHARES[1:]:
+    for share in SHARES:
         bound = float(np.quantile(scores[open_], 1 - share)) if open_.any() else high
         if bound <= max(low, judge.threshold):
             break

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,13 @@ class FusedParts:
     policy: FusedPolicy
 
 
+class FittedStage(NamedTuple):
+    """A trained stage, and its calibrated log-odds out of fold over its table's rows."""
+
+    model: StageModel
+    log_odds: Floats
+
+
 @dataclass(frozen=True)
 class Tokens:
     """Out-of-fold log-odds and vectors of all stages over n events, as fusion reads them."""
@@ -141,28 +148,52 @@ def fit_tokens(
     *,
     seed: int,
 ) -> Tokens:
-    """Every specialist out of fold; a stage with too few rows of a label is left out, and said."""
-    names, trained = [PREFILTER, TEXT], {}
-    present, log_odds, vectors, views = _text_tokens(rows)
+    """Every specialist out of fold, and what fusion reads of them."""
+    return tokens_of(rows, tables, fit_stages(rows, tables, models, parameters, say, seed=seed))
+
+
+def fit_stages(
+    rows: FusedRows,
+    tables: Mapping[str, StageTable],
+    models: Mapping[str, StageModel],
+    parameters: Mapping[str, Parameters],
+    say: Say,
+    *,
+    seed: int,
+) -> dict[str, FittedStage]:
+    """The specialists; a stage with too few rows of a label is left out, and said."""
+    fitted = {}
     for name, table in tables.items():
         targets = rows.targets[table.rows]
         if not can_learn(targets):
             say(f"stage {name}: too few labelled events ({len(table)}), left out")
             continue
         say(f"training the specialist of {name} on {len(table)} events")
-        model, scores = fit_stage(
-            models[name], table, targets, rows.datasets[table.rows], rows.folds[table.rows],
-            parameters.get(name, {}), seed=seed,
+        fitted[name] = FittedStage(
+            *fit_stage(
+                models[name], table, targets, rows.datasets[table.rows], rows.folds[table.rows],
+                parameters.get(name, {}), seed=seed,
+            )
         )  # fmt: skip
-        trained[name] = model
-        names.append(name)
-        views.append(model.view)
+    return fitted
+
+
+def tokens_of(
+    rows: FusedRows, tables: Mapping[str, StageTable], fitted: Mapping[str, FittedStage]
+) -> Tokens:
+    """What fusion reads of the text and of fitted stages."""
+    names = [PREFILTER, TEXT, *fitted]
+    present, log_odds, vectors, views = _text_tokens(rows)
+    for name, stage in fitted.items():
+        table, view = tables[name], stage.model.view
+        views.append(view)
         present.append(_spread(np.ones(len(table), bool), table.rows, len(rows)))
-        log_odds.append(_spread(scores, table.rows, len(rows)))
-        seen = model.view.apply(table.columns, table.embeddings)
+        log_odds.append(_spread(stage.log_odds, table.rows, len(rows)))
+        seen = view.apply(table.columns, table.embeddings)
         vectors.append(_spread(seen, table.rows, len(rows)))
     together = FusionRows(np.column_stack(present), np.column_stack(log_odds), tuple(vectors))
-    return Tokens(tuple(names), together, tuple(views), trained)
+    models = {name: stage.model for name, stage in fitted.items()}
+    return Tokens(tuple(names), together, tuple(views), models)
 
 
 def fusion_members(

@@ -20,11 +20,15 @@ from pipelines.features.text.encoder import TextEncoder
 from training.fused_ensemble import text_columns
 from training.fused_policy import kind_of, late_fusion, run_after
 from training.fused_training import (
+    FittedStage,
     FusedParameters,
     FusedParts,
     FusedRows,
     TextToken,
-    fit_fused,
+    fit_stages,
+    fusion_members,
+    settle_fused,
+    tokens_of,
 )
 from training.fusion import FusionRows, mean_score
 from training.logistic import Floats, logit
@@ -121,13 +125,32 @@ def without(bench: Bench, *, stages: Sequence[str] = (), family: str | None = No
     )  # fmt: skip
 
 
-def fitted(bench: Bench, parameters: FusedParameters | None = None) -> FusedParts:
-    """Everything above the text's models."""
-    parts, _ = fit_fused(
-        bench.training, bench.training_tables, bench.models, parameters or FusedParameters(),
-        bench.plan.target_false_positive_rate, lambda _line: None, seed=bench.plan.seed,
-    )  # fmt: skip
-    return parts
+def fitted(
+    bench: Bench, known: Mapping[str, FittedStage] | None = None
+) -> tuple[FusedParts, dict[str, FittedStage]]:
+    """Everything above the text's models, with the default parameters.
+
+    `known` are stages that were fitted before; one whose columns are not those of the bench is
+    fitted again.
+    """
+    parameters, quiet = FusedParameters(), lambda _line: None
+    same = {
+        name: stage
+        for name, stage in (known or {}).items()
+        if name in bench.training_tables and _has_its_columns(stage, bench.training_tables[name])
+    }
+    left = {name: table for name, table in bench.training_tables.items() if name not in same}
+    new = fit_stages(bench.training, left, bench.models, {}, quiet, seed=bench.plan.seed)
+    stages = {name: (same | new)[name] for name in bench.training_tables if name in same | new}
+    tokens = tokens_of(bench.training, bench.training_tables, stages)
+    members = fusion_members(bench.training, tokens.rows, parameters.fusion, seed=bench.plan.seed)
+    rate = bench.plan.target_false_positive_rate
+    parts, _ = settle_fused(bench.training, tokens, members, parameters.weighing, rate)
+    return parts, stages
+
+
+def _has_its_columns(stage: FittedStage, table: StageTable) -> bool:
+    return len(stage.model.view.middle) == table.columns.shape[1]
 
 
 def answered(bench: Bench, parts: FusedParts) -> Answered:

@@ -38,7 +38,7 @@ from tests.performance.quality_parts import Say
 
 SEEDS = (20_260_105, 20_260_119)  # of the training and of the test
 TRAINING_PLAN = Plan(
-    events=10_000,
+    events=20_000,
     spam_share=0.25,
     ordinary_share=0.2,
     buckets=tuple(range(0, BUCKETS, 2)),

@@ -38,7 +38,7 @@ from tests.performance.composed_sets import ComposedSets, enriched_sets
 from tests.performance.quality_parts import Part, Say
 from training.activation import settled_scores, spent
 from training.fused_policy import PREFILTER, TEXT
-from training.fused_training import FusedParts
+from training.fused_training import FittedStage, FusedParts
 from training.stage_sources import media_reader, training_stages
 from training.train import Plan
 
@@ -82,11 +82,11 @@ def measure(settings: Settings, say: Say) -> Part:
     bench = _read(settings, sets, say)
     truth = _truth(sets)
     say("training everything above the text")
-    parts = fitted(bench)
+    parts, stages = fitted(bench)
     found = answered(bench, parts)
     rows, goals = _main_table(found, truth, bench, parts)
     policy_rows, policy_goals = _policy(found, truth, parts)
-    ablations = list(_ablations(bench, parts, found, truth, say))
+    ablations = list(_ablations(bench, stages, found, truth, say))
     return Part(
         "composed", "Composed attacks (a simulation)",
         [*rows, *policy_rows, *ablations], [*goals, *policy_goals],
@@ -241,6 +241,7 @@ def _policy(
         "system": "activation policy",
         "events": len(truth.spam),
         "average_precision_lost": lost,
+        "lost_without_held_out_recipes": lost_of_known,
         "share_of_expected_cpu": round(share, 4),
         "expected_milliseconds_an_event": round(float(cost.mean()), 2),
         "expected_milliseconds_of_everything": round(float(everything.mean()), 2),
@@ -267,12 +268,12 @@ def _share_run(activation: Any, found: Answered, at: int) -> float:
 
 
 def _ablations(
-    bench: Bench, parts: FusedParts, whole: Answered, truth: Truth, say: Say
+    bench: Bench, stages: Mapping[str, FittedStage], whole: Answered, truth: Truth, say: Say
 ) -> Iterator[dict[str, Any]]:
     """Every modality, stage and feature family left out in turn, and all above trained again."""
     for name, variant in _variants(bench):
         say(f"without {name}")
-        found = answered(variant, fitted(variant))
+        found = answered(variant, fitted(variant, stages)[0])
         yield {
             "set": "ablation",
             "system": f"without {name}",
