@@ -229,12 +229,16 @@ def _policy(
     final = settled_scores(activation, found.by_step)
     cost, everything = spent(activation, found.by_step, found.costs), found.costs.sum(axis=1)
     share = float(cost.sum() / everything.sum())
-    lost = _interval(
-        lambda w: (
-            average_precision(truth.spam, found.by_step[:, -1], w)
-            - average_precision(truth.spam, final, w)
-        ),
-        truth.units,
+    whole = np.ones(len(truth.spam), bool)
+    lost, lost_of_known = (
+        _interval(
+            lambda w, k=kept: (
+                average_precision(truth.spam[k], found.by_step[k, -1], w[k])
+                - average_precision(truth.spam[k], final[k], w[k])
+            ),
+            truth.units,
+        )
+        for kept in (whole, whole & ~truth.among(HELD_OUT))
     )
     row = {
         "set": "composed test, all events",
