@@ -43,6 +43,7 @@ from training.tuning import NoTrialLog
 
 Say = Callable[[str], None]
 Booleans = NDArray[np.bool_]
+TEXT_PARTS = ("present", "log_odds", "columns", "embeddings")
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,25 @@ def without(bench: Bench, *, stages: Sequence[str] = (), family: str | None = No
         training=blind(bench.training), training_tables=kept(bench.training_tables),
         test=blind(bench.test), test_tables=kept(bench.test_tables),
     )  # fmt: skip
+
+
+def halved(bench: Bench) -> Bench:
+    """The bench with every second training row of those that carry more than text."""
+    chosen = np.arange(0, len(bench.training), 2)
+    rows = bench.training
+    tokens = {
+        name: TextToken(*(getattr(getattr(rows, name), part)[chosen] for part in TEXT_PARTS))
+        for name in ("prefilter", "text")
+    }
+    plain = {
+        name: getattr(rows, name)[chosen]
+        for name in ("targets", "datasets", "folds", "kinds", "chances")
+    }
+    order = np.argsort(np.argsort(rows.order)[chosen])
+    tables = {name: table.part(chosen) for name, table in bench.training_tables.items()}
+    return replace(
+        bench, training=FusedRows(**plain, **tokens, order=order), training_tables=tables
+    )
 
 
 def fitted(
