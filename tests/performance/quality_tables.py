@@ -32,8 +32,8 @@ def tables_of(rows: Sequence[Row]) -> list[tuple[list[str], list[list[str]]]]:
 def shown(value: Any) -> str:
     """A figure with its interval, a rounded number, or the text.
 
-    >>> shown({"value": 0.5, "low": 0.25, "high": 0.75}), shown(0.12345), shown(None)
-    ('0.5 [0.25, 0.75]', '0.1234', '')
+    >>> shown({"value": 0.5, "low": 0.25, "high": 0.75}), shown(0.123), shown(None)
+    ('0.5 [0.25, 0.75]', '0.123', '')
     """
     if isinstance(value, Mapping) and {"value", "low", "high"} <= set(value):
         return f"{shown(value['value'])} [{shown(value['low'])}, {shown(value['high'])}]"
