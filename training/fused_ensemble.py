@@ -132,13 +132,17 @@ class FusedEnsemble:
 
     def _score(self, run: _Run, step: int) -> float:
         """The calibrated probability by the stages that ran, after `step` steps."""
+        if run.weighed_over != len(run.tokens):  # a step that the event lacks changes nothing
+            self._weigh(run)
+        return self.policy.probability(step, run.weighed, run.kind)
+
+    def _weigh(self, run: _Run) -> None:
         rows = self._fusion_rows(run)
-        fused = float(mean_score(self._parts.fusion, rows)[0])
+        run.fused = float(mean_score(self._parts.fusion, rows)[0])
         present = np.append(rows.present[0], True)
-        log_odds = np.append(rows.log_odds[0], fused)
-        run.fused = fused
-        weighed = self.policy.weighing.score(present[None], log_odds[None])
-        return self.policy.probability(step, float(weighed[0]), run.kind)
+        log_odds = np.append(rows.log_odds[0], run.fused)
+        run.weighed = float(self.policy.weighing.score(present[None], log_odds[None])[0])
+        run.weighed_over = len(run.tokens)
 
     def _fusion_rows(self, run: _Run) -> FusionRows:
         names = self.policy.tokens[:-1]
@@ -204,6 +208,8 @@ class _Run:
     notes: list[str] = field(default_factory=list)
     understanding: Understanding | None = None
     fused: float = 0.0
+    weighed: float = 0.0  # the meta-learner's log-odds over so many tokens
+    weighed_over: int = 0
 
 
 _NOTHING = np.zeros(0, np.float32)
