@@ -26,6 +26,7 @@ class BoostedTrees:
     def __init__(self, text: str) -> None:
         self._library = _library()
         self._handle = ctypes.c_void_p()
+        self._fast: dict[int, ctypes.c_void_p] = {}
         rounds = ctypes.c_int()
         loaded = self._library.LGBM_BoosterLoadModelFromString(
             text.encode(), ctypes.byref(rounds), ctypes.byref(self._handle)
@@ -36,20 +37,13 @@ class BoostedTrees:
 
     def score(self, row: NDArray[np.float32]) -> float:
         """The sum of the trees for one row, float[k]."""
-        values = np.ascontiguousarray(row, np.float64)
-        answer = ctypes.c_double()
-        length = ctypes.c_int64()
-        status = self._library.LGBM_BoosterPredictForMatSingleRow(
-            self._handle, values.ctypes.data_as(ctypes.c_void_p), _FLOAT64,
-            ctypes.c_int32(len(values)), _ROW_MAJOR, _RAW_SCORE, 0, -1, _QUIET,
-            ctypes.byref(length), ctypes.byref(answer),
-        )  # fmt: skip
-        self._check(status)
-        return float(answer.value)
+        return float(self._scored_alone(np.ascontiguousarray(row, np.float32)))
 
     def scores(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """`score` of each row of float32[n, k], as float64[n]."""
         values = np.ascontiguousarray(rows, np.float32)
+        if len(values) == 1:
+            return np.array([self._scored_alone(values[0])])
         answers = np.zeros(len(values), np.float64)
         length = ctypes.c_int64()
         status = self._library.LGBM_BoosterPredictForMat(
@@ -61,12 +55,35 @@ class BoostedTrees:
         self._check(status)
         return answers
 
+    def _scored_alone(self, row: NDArray[np.float32]) -> float:
+        answer, length = ctypes.c_double(), ctypes.c_int64()
+        status = self._library.LGBM_BoosterPredictForMatSingleRowFast(
+            self._prepared(len(row)), ctypes.c_void_p(row.ctypes.data), ctypes.byref(length),
+            ctypes.byref(answer),
+        )  # fmt: skip
+        self._check(status)
+        return answer.value
+
+    def _prepared(self, columns: int) -> ctypes.c_void_p:
+        """LightGBM's settings for rows of this width, read once."""
+        if columns not in self._fast:
+            handle = ctypes.c_void_p()
+            status = self._library.LGBM_BoosterPredictForMatSingleRowFastInit(
+                self._handle, _RAW_SCORE, 0, -1, _FLOAT32, ctypes.c_int32(columns), _QUIET,
+                ctypes.byref(handle),
+            )  # fmt: skip
+            self._check(status)
+            self._fast[columns] = handle
+        return self._fast[columns]
+
     def _check(self, status: int) -> None:
         if status != 0:
             raise ValueError(self._library.LGBM_GetLastError().decode(errors="replace"))
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
+            for handle in self._fast.values():
+                self._library.LGBM_FastConfigFree(handle)
             self._library.LGBM_BoosterFree(self._handle)
 
 

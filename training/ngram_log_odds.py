@@ -14,9 +14,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.features.text.ngrams import BUCKETS, CountedNgrams, NgramRows
+from pipelines.kernels import kernel
 
 MINIMUM_DOCUMENTS = 2
-ROWS_AT_ONCE = 16  # few enough that what is looked up stays in a core's cache
+_BLOCK, _LANES = 128, 8  # sums of a block are taken in lanes
+
+
+@kernel("float64(float64[::1], int64, int64)")
+def _sum(values: NDArray[np.float64], start: int, end: int) -> float:
+    """Halves of halves down to blocks, each in lanes: the order of NumPy's pairwise sum."""
+    size = end - start
+    if size > _BLOCK:
+        half = size // 2 - size // 2 % _LANES
+        return _sum(values, start, start + half) + _sum(values, start + half, end)
+    total, rest = 0.0, start
+    if size >= _LANES:
+        a, b, c, d = values[start], values[start + 1], values[start + 2], values[start + 3]
+        e, f, g, h = values[start + 4], values[start + 5], values[start + 6], values[start + 7]
+        rest += _LANES
+        while rest + _LANES <= end:
+            a, b, c = a + values[rest], b + values[rest + 1], c + values[rest + 2]
+            d, e, f = d + values[rest + 3], e + values[rest + 4], f + values[rest + 5]
+            g, h = g + values[rest + 6], h + values[rest + 7]
+            rest += _LANES
+        total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    for at in range(rest, end):
+        total += values[at]
+    return total
+
+
+@kernel("float64[::1](int32[::1], float32[::1], int64[::1], float32[:, ::1], float64)")
+def _scores(
+    buckets: NDArray[np.int32], values: NDArray[np.float32], starts: NDArray[np.int64],
+    pairs: NDArray[np.float32], intercept: float,
+) -> NDArray[np.float64]:  # fmt: skip
+    scores = np.empty(len(starts) - 1)
+    most = np.diff(starts).max() if len(scores) else 0
+    squares, products = np.empty(most), np.empty(most)
+    for row in range(len(scores)):
+        start, size = starts[row], starts[row + 1] - starts[row]
+        for at in range(size):
+            bucket = buckets[start + at]
+            value = np.float64(values[start + at] * pairs[bucket, 0])
+            squares[at], products[at] = value * value, value * pairs[bucket, 1]
+        square = squares[0] + _sum(squares, 1, size)
+        product = products[0] + _sum(products, 1, size)
+        scores[row] = product / np.sqrt(square if square > 0.0 else 1.0) + intercept
+    return scores
 
 
 @dataclass(frozen=True)
@@ -37,23 +81,12 @@ class NgramLogOdds:
 
         Every text has an n-gram, if only that of the blanks around it.
         """
-        bounds = range(0, len(rows.starts) - 1, ROWS_AT_ONCE)
-        parts = [self._scored(rows, rows.starts[at : at + ROWS_AT_ONCE + 1]) for at in bounds]
-        return np.concatenate([np.empty(0), *parts])
-
-    def _scored(self, rows: NgramRows, starts: NDArray[np.int64]) -> NDArray[np.float64]:
-        part = slice(starts[0], starts[-1])
-        known = self._pairs[rows.buckets[part]]
-        values = (rows.values[part] * known.real).astype(np.float64)
-        squares = np.add.reduceat(values * values, starts[:-1] - starts[0])
-        products = np.add.reduceat(values * known.imag, starts[:-1] - starts[0])
-        lengths = np.sqrt(np.where(squares > 0.0, squares, 1.0))
-        return np.asarray(products / lengths + self.intercept)
+        return _scores(rows.buckets, rows.values, rows.starts, self._pairs, self.intercept)
 
     @cached_property
-    def _pairs(self) -> NDArray[np.complex64]:
-        """complex64[BUCKETS]: rarity and weight side by side, so that one look finds both."""
-        return np.stack([self.rarity, self.weights], axis=1).view(np.complex64)[:, 0]
+    def _pairs(self) -> NDArray[np.float32]:
+        """float32[BUCKETS, 2]: rarity and weight side by side, so that one look finds both."""
+        return np.stack([self.rarity, self.weights], axis=1)
 
     @classmethod
     def average(cls, models: list[NgramLogOdds]) -> NgramLogOdds:

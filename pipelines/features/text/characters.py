@@ -10,9 +10,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipelines.kernels import kernel
 
 # what ends a token
 BLANK, NEWLINE, QUESTION, COLON, BRACKET, SEPARATOR = range(6)
@@ -26,8 +29,8 @@ OTHER_LOWER, OTHER_UPPER, HAN, KANA, ARABIC, DEVANAGARI, LETTER = range(27, 34)
 KINDS = 34
 
 MOST_ROWS = (1 << 12) - 1  # a row number and a bucket of 20 bits are below 2^32 - 1 together
-BASE = 0x9E3779B1  # odd, so that it has an inverse modulo 2^32
-CHARACTERS_AT_ONCE = 1 << 16  # few enough that the arrays stay in a core's cache
+BASE = 0x9E3779B1  # odd
+CHARACTERS_AT_ONCE = 1 << 14  # few enough that the arrays stay in a core's cache
 
 _KINDS_OF_SIGNS = {
     " \t\r\f\v": BLANK, "\n": NEWLINE, "?": QUESTION, ":": COLON, "()": BRACKET, ',;"': SEPARATOR,
@@ -47,61 +50,40 @@ _LAST = 0x3FFFF  # what is beyond (tags, private use) counts as this one
 Codes = NDArray[np.uint32]
 Kinds = NDArray[np.uint8]
 Positions = NDArray[np.int64]
-Flags = NDArray[np.bool_]
+Points = NDArray[np.uint8] | Codes
+
+
+class Words(NamedTuple):
+    """Runs of letters and digits: (start, end) int64[w], `hashes` uint32[w].
+
+    `first` int64[m + 1] is where each text's words begin. A hash is a polynomial of the characters
+    in lower case, `starts[0]` the lowest power, as of Karp & Rabin 1987.
+    """
+
+    starts: Positions
+    ends: Positions
+    hashes: Codes
+    first: Positions
 
 
 @dataclass(frozen=True)
 class Characters:
     """Texts one after the other, each between two blanks.
 
-    `codes` uint32[n] of lower-case letters, `kinds` uint8[n], `rows` uint32[n] the text of each
-    character, `starts` int64[m + 1] where each text's first blank is.
+    `codes` uint32[n] of lower-case letters, `kinds` uint8[n], `starts` int64[m + 1] where each
+    text's first blank is.
     """
 
     codes: Codes
     kinds: Kinds
-    rows: Codes
     starts: Positions
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def per_row(self, positions: Positions) -> Positions:
-        """int64[m]: how many of these positions each text has."""
-        if not len(positions):
-            return np.zeros(len(self), np.int64)
-        return np.bincount(self.rows[positions], minlength=len(self))
-
-    def runs(self, inside: Flags) -> tuple[Positions, Positions]:
-        """(start, end) int64[r] of each run of flags; the blanks around a text must be without."""
-        edges = (inside[1:] != inside[:-1]).nonzero()[0] + 1
-        return edges[0::2], edges[1::2]
-
     @cached_property
-    def words(self) -> tuple[Positions, Positions]:
-        """(start, end) of each run of letters and digits."""
-        return self.runs(self.kinds >= DIGIT)
-
-    @cached_property
-    def word_hashes(self) -> Codes:
-        return self.hashes(*self.words)
-
-    def hashes(self, starts: Positions, ends: Positions) -> Codes:
-        """uint32[r]: equal for parts that are equal but for upper and lower case.
-
-        Differences of sums over the text, brought to one power: as of Karp & Rabin 1987.
-        """
-        sums, inverse = self._sums
-        return (sums[ends] - sums[starts]) * inverse[starts]
-
-    @cached_property
-    def _sums(self) -> tuple[Codes, Codes]:
-        size = 1 << len(self.codes).bit_length()
-        powers, inverse = _powers(BASE, size), _powers(pow(BASE, -1, 1 << 32), size)
-        sums = np.zeros(len(self.codes) + 1, np.uint32)
-        shifted = self.codes + np.uint32(1)
-        np.cumsum(shifted * powers[: len(shifted)], dtype=np.uint32, out=sums[1:])
-        return sums, inverse
+    def words(self) -> Words:
+        return Words(*_words(self.codes, self.kinds, self.starts))
 
 
 def characters(texts: Sequence[str]) -> Characters:
@@ -111,8 +93,8 @@ def characters(texts: Sequence[str]) -> Characters:
     joined = f" {'  '.join(texts)} " if texts else ""
     starts = np.zeros(len(texts) + 1, np.int64)
     np.cumsum([len(text) + 2 for text in texts], out=starts[1:])
-    rows = np.repeat(np.arange(len(texts), dtype=np.uint32), np.diff(starts))
-    return Characters(*_read(joined), rows, starts)
+    codes, kinds = _read(points(joined), kinds_of_all(), _lower_codes())
+    return Characters(codes, kinds, starts)
 
 
 def chunks(texts: Sequence[str]) -> list[Sequence[str]]:
@@ -126,18 +108,82 @@ def chunks(texts: Sequence[str]) -> list[Sequence[str]]:
     return [*parts, texts[first:]] if first < len(texts) else parts
 
 
-def _read(joined: str) -> tuple[Codes, Kinds]:
-    if joined.isascii():
-        encoded = joined.encode("ascii")
-        kinds = np.frombuffer(encoded.translate(_ascii_kinds()), np.uint8)
-        return np.frombuffer(encoded.lower(), np.uint8).astype(np.uint32), kinds
-    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
-    codes = np.minimum(codes, np.uint32(_LAST))
-    return _lower_codes()[codes], _all_kinds()[codes]
+def points(text: str) -> Points:
+    """The code points of a text, uint8[n] of an ASCII one, else uint32[n]."""
+    if text.isascii():
+        return np.frombuffer(bytearray(text, "ascii"), np.uint8)
+    return np.frombuffer(bytearray(text, "utf-32-le", "surrogatepass"), np.uint32)
+
+
+def text_of(points: Points) -> str:
+    """The text of such code points.
+
+    >>> text_of(points("fünf €"))
+    'fünf €'
+    """
+    if points.dtype == np.uint8:
+        return points.tobytes().decode("ascii")
+    return points.tobytes().decode("utf-32-le", "surrogatepass")
+
+
+@kernel(
+    "Tuple((uint32[::1], uint8[::1]))(uint8[::1], uint8[::1], uint32[::1])",
+    "Tuple((uint32[::1], uint8[::1]))(uint32[::1], uint8[::1], uint32[::1])",
+)
+def _read(points: Points, kinds_of: Kinds, lower_of: Codes) -> tuple[Codes, Kinds]:
+    codes, kinds = np.empty(len(points), np.uint32), np.empty(len(points), np.uint8)
+    for at in range(len(points)):
+        point = min(points[at], len(kinds_of) - 1)
+        codes[at], kinds[at] = lower_of[point], kinds_of[point]
+    return codes, kinds
+
+
+@kernel()
+def hash_of(codes: Codes, start: int, end: int) -> np.uint32:
+    """Equal for parts of the text that are equal but for upper and lower case."""
+    total, power = np.uint32(0), np.uint32(1)
+    for at in range(start, end):
+        total = np.uint32(total + (codes[at] + np.uint32(1)) * power)
+        power = np.uint32(power * np.uint32(BASE))
+    return total
+
+
+@kernel(
+    "Tuple((int64[::1], int64[::1], uint32[::1], int64[::1]))(uint32[::1], uint8[::1], int64[::1])"
+)
+def _words(
+    codes: Codes, kinds: Kinds, texts: Positions
+) -> tuple[Positions, Positions, Codes, Positions]:
+    most = len(codes) // 2 + 1  # a word ends with a blank or a sign
+    starts, ends = np.empty(most, np.int64), np.empty(most, np.int64)
+    hashes, first = np.empty(most, np.uint32), np.zeros(len(texts), np.int64)
+    found = 0
+    for text in range(len(texts) - 1):
+        at = texts[text]
+        while at < texts[text + 1]:
+            if kinds[at] < DIGIT:
+                at += 1
+                continue
+            starts[found] = at
+            while kinds[at] >= DIGIT:  # the blank after a text ends its last word
+                at += 1
+            ends[found], hashes[found] = at, hash_of(codes, starts[found], at)
+            found += 1
+        first[text + 1] = found
+    return starts[:found], ends[:found], hashes[:found], first
+
+
+@kernel()
+def is_spread(kinds: Kinds, at: int) -> bool:
+    """Whether three lone letters follow each other from here, a character between them."""
+    is_lone = (kinds[at - 1] < DIGIT) & (kinds[at] >= LOWER) & (kinds[at + 1] < DIGIT)
+    if not is_lone or kinds[at + 2] < LOWER or kinds[at + 3] >= DIGIT:  # most often at once
+        return False
+    return bool(kinds[at + 4] >= LOWER and kinds[at + 5] < DIGIT)
 
 
 @cache
-def _all_kinds() -> Kinds:
+def kinds_of_all() -> Kinds:
     """uint8[_LAST + 1]: the kind of every character."""
     return _kinds_of("".join(map(chr, range(_LAST + 1))))
 
@@ -174,22 +220,9 @@ def _cased_kind(letter: str) -> int | None:
 
 
 @cache
-def _ascii_kinds() -> bytes:
-    return _kinds_of("".join(map(chr, range(256)))).tobytes()
-
-
-@cache
 def _lower_codes() -> Codes:
     """uint32[_LAST + 1]: the first character of each one's lower case."""
     codes = np.arange(_LAST + 1, dtype=np.uint32)
     for letter in filter(str.isupper, map(chr, range(_CASED))):
         codes[ord(letter)] = ord(letter.lower()[0])
     return codes
-
-
-@cache
-def _powers(base: int, size: int) -> Codes:
-    """uint32[size]: the powers of the base modulo 2^32."""
-    row = np.full(size, base, np.uint32)
-    row[0] = 1
-    return np.cumprod(row, dtype=np.uint32)

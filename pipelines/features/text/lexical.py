@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.features.text.characters import characters, chunks
-from pipelines.features.text.counts import SCRIPTS, TOP_LEVEL_DOMAINS, Columns, counted
-from pipelines.features.text.normalisation import INVISIBLE, MAX_CHARACTERS, TAG, readable
+from pipelines.features.text.counts import COUNTED, SCRIPTS, Columns, counted
+from pipelines.features.text.markup import markup
+from pipelines.features.text.normalisation import INVISIBLE, MAX_CHARACTERS, readable
+from pipelines.features.text.tallies import TOP_LEVEL_DOMAINS
 
 URL = re.compile(
     r"(?:https?://|www\.)[^\s<>\"')]+"
@@ -73,9 +75,8 @@ def table(written: Sequence[str], parts: Sequence[Columns]) -> Rows:
     rows = np.zeros((len(written), len(NAMES)), np.float32)
     done = 0
     for part in parts:
-        columns = np.array([*part.values()]).T
-        rows[done : done + len(columns), _places(tuple(part))] = columns
-        done += len(columns)
+        rows[done : done + len(part), _places(COUNTED)] = part
+        done += len(part)
     as_written = [_as_written(text[:MAX_CHARACTERS]) for text in written]
     rows[:, _places(AsWritten._fields)] = as_written
     for row, found in enumerate(as_written):
@@ -90,13 +91,13 @@ def _places(names: tuple[str, ...]) -> list[int]:
 
 
 def _as_written(text: str) -> AsWritten:
-    tags = TAG.findall(text) if "<" in text else []
+    found = markup(text)
     quoted = text.count("\n>") if ">" in text else 0
     foreign = not text.isascii() and _FOREIGN.search(text) is not None
     return AsWritten(
         raw_length_log=log1p(len(text)),
-        tags=len(tags),
-        markup_log=log1p(sum(map(len, tags))),
+        tags=found.tags,
+        markup_log=log1p(found.characters),
         quoted_line_share=quoted / (1 + text.count("\n")) if quoted else 0.0,
         invisibles=len(INVISIBLE.findall(text)) if foreign else 0,
         mixed_script=len(_MIXED_SCRIPT.findall(text)) if foreign else 0,

@@ -9,17 +9,30 @@ import html
 import re
 import unicodedata
 
+import numpy as np
+
+from pipelines.features.text.characters import (
+    BLANK,
+    Kinds,
+    Points,
+    kinds_of_all,
+    points,
+    text_of,
+)
+from pipelines.features.text.markup import markup
+from pipelines.kernels import kernel
+
 MAX_CHARACTERS = 20_000
 CANONICAL_CHARACTERS = 6_000
 MOST_MARKS = 30
 
-TAG = re.compile(r"<[a-zA-Z/!][^>]{0,2000}>")
 _HIDDEN = re.compile(r"<(?:(?P<style>style)\b|(?P<script>script)\b|(?P<comment>!--))", re.I)
 _END_OF = {
     "style": re.compile(r"</style\s*>", re.I),
     "script": re.compile(r"</script\s*>", re.I),
     "comment": re.compile("-->"),
 }
+_TAB, _NEWLINE, _RETURN, _SPACE = map(ord, "\t\n\r ")
 _ASCII_BLANKS = "\t\r\f\v"
 _BLANKS = _ASCII_BLANKS + "\xa0\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _SEVERAL_BLANKS = re.compile(" {2,}")
@@ -89,22 +102,49 @@ def _fewer_marks(signs: re.Match[str]) -> str:
 
 def readable(text: str) -> str:
     """Markup stripped, folded, blanks and lines single, cut at CANONICAL_CHARACTERS."""
-    plain = _with_plain_blanks(_seen(text))  # first: NFKC then finds most texts normal already
-    lines = fold(plain).split("\n")
-    parts = "\n".join(filter(None, map(str.strip, lines))).split("  ")
-    return " ".join(filter(None, map(_without_blank, parts)))[:CANONICAL_CHARACTERS]
+    plain = _seen(text)
+    if not plain.isascii():  # blanks first: NFKC then finds most texts normal already
+        plain = fold(_with_plain_blanks(plain))
+    return text_of(_tidy(points(plain), kinds_of_all()))
 
 
-def _without_blank(part: str) -> str:
-    """What follows a run of blanks, cut in twos, without the odd one."""
-    return part[1:] if part[:1] == " " else part
+@kernel("uint8[::1](uint8[::1], uint8[::1])", "uint32[::1](uint32[::1], uint8[::1])")
+def _tidy(text: Points, kinds_of: Kinds) -> Points:
+    """Lines without blanks around them, none empty, and one blank for several."""
+    tidy = np.empty_like(text)
+    kept, solid, is_before_line = 0, 0, True  # what is solid ends with no blank
+    for at in range(len(text)):
+        point = text[at]
+        if point == _NEWLINE:
+            kept, is_before_line = solid, True
+            continue
+        is_blank = kinds_of[min(point, len(kinds_of) - 1)] == BLANK
+        if is_before_line:
+            if is_blank:
+                continue
+            tidy[kept] = _NEWLINE
+            kept, is_before_line = kept + (kept > 0), False
+        point = _SPACE if _TAB <= point <= _RETURN else point
+        tidy[kept] = point
+        kept += not (point == _SPACE and kept > 0 and tidy[kept - 1] == _SPACE)
+        solid = solid if is_blank else kept
+        if solid >= CANONICAL_CHARACTERS:
+            break
+    return tidy[: min(solid, CANONICAL_CHARACTERS)]
 
 
 def _seen(text: str) -> str:
     text = text[:MAX_CHARACTERS]
-    if "<" in text and TAG.search(text):
-        text = TAG.sub(" ", _without_hidden(text))
+    if "<" in text:
+        text = _without_markup(text)
     return html.unescape(text) if "&" in text else text
+
+
+def _without_markup(text: str) -> str:
+    found = markup(text)
+    if not found.tags or (shown := _without_hidden(text)) is text:
+        return found.plain
+    return markup(shown).plain
 
 
 def _without_hidden(text: str) -> str:
@@ -119,7 +159,7 @@ def _without_hidden(text: str) -> str:
             done = end.end()
         else:
             unclosed.add(kind)
-    return " ".join([*parts, text[done:]])
+    return " ".join([*parts, text[done:]]) if parts else text
 
 
 def _single_blanks(text: str) -> str:

@@ -23,10 +23,13 @@ from pipelines.features.text.characters import (
     LOWER,
     SEPARATOR,
     Characters,
+    Kinds,
+    Positions,
     characters,
     chunks,
+    is_spread,
 )
-from pipelines.features.text.counts import spread_words
+from pipelines.kernels import kernel
 
 MINIMUM_LENGTH, MAXIMUM_LENGTH = 3, 24
 MINIMUM_DOCUMENTS = 3
@@ -96,7 +99,7 @@ class Vocabulary:
         for row, tokens in _suspicious_tokens(read).items():
             rows[row] = _with_plain_tokens(texts[row], tokens, unleet)
         for row, starts in _spread_letters(read).items():
-            text, joined = self._with_joined_letters(texts[row], starts)
+            text, joined = self._with_joined_letters(texts[row], [start for (start,) in starts])
             if joined:
                 tokens = _suspicious_tokens(characters([text])).get(0, [])
                 plain, unleeted = _with_plain_tokens(text, tokens, unleet)
@@ -142,7 +145,7 @@ class Vocabulary:
 
 
 def _with_plain_tokens(
-    text: str, tokens: Iterable[tuple[int, int]], unleet: Unleet
+    text: str, tokens: Iterable[Sequence[int]], unleet: Unleet
 ) -> tuple[str, int]:
     """`tokens` are spans in the text, in order."""
     parts, done, repairs = [], 0, 0
@@ -156,48 +159,87 @@ def _with_plain_tokens(
 def _without_han_gaps(texts: Sequence[str]) -> tuple[Sequence[str], Characters]:
     """The texts without a sign that stands alone between Han characters, and what they hold."""
     read = characters(texts)
-    han = read.kinds == HAN
-    if not han.any():
-        return texts, read
-    gaps = (han[:-2] & han[2:] & ~han[1:-1]).nonzero()[0] + 1
-    if not len(gaps):
+    rows = _han_gaps(read.kinds, read.starts)
+    if not len(rows):
         return texts, read
     closed = list(texts)
-    for row in set(read.rows[gaps].tolist()):
+    for row in rows.tolist():
         closed[row] = _HAN_GAP.sub("", texts[row])
     return closed, characters(closed)
 
 
-def _spread_letters(text: Characters) -> dict[int, list[int]]:
+def _by_row(found: Positions, text: Characters) -> dict[int, list[list[int]]]:
+    """Of (row, positions) the positions, counted from the row's first character."""
+    places: dict[int, list[list[int]]] = {}
+    for row, *positions in found.tolist():
+        before = int(text.starts[row]) + 1
+        places.setdefault(row, []).append([position - before for position in positions])
+    return places
+
+
+def _spread_letters(text: Characters) -> dict[int, list[list[int]]]:
     """By row: where the first of three lone letters stands."""
-    spans: dict[int, list[int]] = {}
-    first = spread_words(text) - 2
-    for row, start in zip(text.rows[first].tolist(), first.tolist(), strict=True):
-        spans.setdefault(row, []).append(start - int(text.starts[row]) - 1)
-    return spans
+    return _by_row(_lone_letters(text.kinds, text.starts), text)
 
 
-def _suspicious_tokens(text: Characters) -> dict[int, list[tuple[int, int]]]:
+def _suspicious_tokens(text: Characters) -> dict[int, list[list[int]]]:
     """By row: spans of tokens of letters and signs only in which one adjoins the other."""
-    letter = text.kinds >= LOWER
-    sign = (text.kinds >= AT) & ~letter
-    beside = ((letter[1:] & sign[:-1]) | (letter[:-1] & sign[1:])).nonzero()[0]
-    if not len(beside):
-        return {}
-    ends = (text.kinds <= SEPARATOR).nonzero()[0]
-    token = np.unique(np.searchsorted(ends, beside))
-    starts, ends = ends[token - 1] + 1, ends[token]
-    cores = text.kinds >= AT
-    foreign = (text.kinds >= HASH) & ~cores
-    pieces = np.zeros(len(cores), np.int32)
-    np.cumsum(foreign[1:] * np.uint8(2) + (cores[1:] & ~cores[:-1]), out=pieces[1:])
-    pure = pieces[ends - 1] - pieces[starts - 1] == 1
-    spans: dict[int, list[tuple[int, int]]] = {}
-    for start, end in zip(starts[pure].tolist(), ends[pure].tolist(), strict=True):
-        row = int(text.rows[start])
-        first = int(text.starts[row]) + 1
-        spans.setdefault(row, []).append((start - first, end - first))
-    return spans
+    return _by_row(_mixed_tokens(text.kinds, text.starts), text)
+
+
+@kernel("int64[::1](uint8[::1], int64[::1])")
+def _han_gaps(kinds: Kinds, starts: Positions) -> Positions:
+    """The rows in which a sign stands alone between two Han characters."""
+    rows, found = np.empty(len(starts), np.int64), 0
+    for row in range(len(starts) - 1):
+        for at in range(starts[row], starts[row + 1] - 2):
+            if kinds[at] == HAN and kinds[at + 1] != HAN and kinds[at + 2] == HAN:
+                rows[found] = row
+                found += 1
+                break
+    return rows[:found]
+
+
+@kernel("int64[:, ::1](uint8[::1], int64[::1])")
+def _lone_letters(kinds: Kinds, starts: Positions) -> Positions:
+    """(row, position) of each lone letter after which two more follow, a sign between them."""
+    spread, found = np.empty((len(kinds) // 2 + 1, 2), np.int64), 0
+    for row in range(len(starts) - 1):
+        for at in range(starts[row] + 1, starts[row + 1] - 5):
+            if is_spread(kinds, at):
+                spread[found, 0], spread[found, 1] = row, at
+                found += 1
+    return spread[:found]
+
+
+@kernel()
+def _is_one_piece(kinds: Kinds, start: int, end: int) -> bool:
+    """Whether there is one run of letters and signs that stand for them, and little else."""
+    runs = 0
+    for at in range(start, end):
+        if HASH <= kinds[at] < AT:  # a sign that no word of letters comes out of
+            return False
+        runs += kinds[at] >= AT and kinds[at - 1] < AT
+    return runs == 1
+
+
+@kernel("int64[:, ::1](uint8[::1], int64[::1])")
+def _mixed_tokens(kinds: Kinds, starts: Positions) -> Positions:
+    """(row, start, end) of tokens of one piece in which a letter and such a sign adjoin."""
+    tokens, found, end = np.empty((len(kinds) // 3 + 1, 3), np.int64), 0, 0
+    for row in range(len(starts) - 1):
+        for at in range(starts[row] + 1, starts[row + 1]):
+            low, high = min(kinds[at - 1], kinds[at]), max(kinds[at - 1], kinds[at])
+            if (low >= AT) & (low < LOWER) & (high >= LOWER) & (at >= end):
+                start, end = at, at
+                while kinds[start - 1] > SEPARATOR:
+                    start -= 1
+                while kinds[end] > SEPARATOR:
+                    end += 1
+                if _is_one_piece(kinds, start, end):
+                    tokens[found, 0], tokens[found, 1], tokens[found, 2] = row, start, end
+                    found += 1
+    return tokens[:found]
 
 
 def _cased_like(original: str, word: str) -> str:
