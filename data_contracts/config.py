@@ -32,6 +32,8 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+Priority = Literal["interactive", "normal", "bulk", "shadow"]
+PRIORITIES: tuple[Priority, ...] = ("interactive", "normal", "bulk", "shadow")  # most urgent first
 
 
 class Section(BaseModel):
@@ -175,8 +177,89 @@ class Registry(Section):
     approval_lifetime_hours: Annotated[float, Field(gt=0)]
 
 
+class MediaPool(Section):
+    """A second server in every slot, for what carries media; `variables` is its environment."""
+
+    first_slot_port: Port
+    variables: dict[str, str] = Field(default_factory=dict)
+
+
+class PriorityClass(Section):
+    """One class of requests: the most of the waiting room it may hold, and when it is too late.
+
+    A request is let in to wait where its answer is expected within `planned_share` of the time
+    until its deadline; the rest is for what nobody foresaw.
+    """
+
+    share: Annotated[float, Field(gt=0, le=1)]
+    planned_share: Annotated[float, Field(gt=0, le=1)]
+    deadline_milliseconds: Annotated[float, Field(gt=0)]
+
+
+class Admission(Section):
+    """The waiting room of one model server, over all classes, and how much of it each may hold.
+
+    `expected_microseconds` is what a millisecond's work is believed to take, until measured.
+    """
+
+    waiting_requests: Positive
+    expected_microseconds: Annotated[float, Field(gt=0)]
+    maximum_retry_after_seconds: Positive
+    classes: dict[Priority, PriorityClass]
+
+    @field_validator("classes")
+    @classmethod
+    def _name_every_class(
+        cls, classes: dict[Priority, PriorityClass]
+    ) -> dict[Priority, PriorityClass]:
+        if missing := [one for one in PRIORITIES if one not in classes]:
+            raise ValueError(
+                f"no {', '.join(missing)}; give share, planned_share and deadline_milliseconds"
+            )
+        return classes
+
+
+class Batching(Section):
+    """The most that one worker decides in one call; an urgent arrival may have to wait so long."""
+
+    maximum_events: Positive
+    maximum_milliseconds: Annotated[float, Field(gt=0)]
+
+
+class StageGuards(Section):
+    """When a stage beside the text is left out for a while, and how many threads it may hold.
+
+    A call fails by an exception, or over its budget: `budget_multiple` of the stage's
+    `cpu_milliseconds`, at least `minimum_budget_milliseconds`. Where `failures` of the last
+    `window_calls` within `window_seconds` failed, the stage is left out for `open_seconds`; then
+    `probes` calls in a row must succeed. Stages from `own_threads_from_milliseconds` on run in
+    `threads` threads of their own and are left behind when their budget is used up.
+    """
+
+    budget_multiple: Annotated[float, Field(ge=1)]
+    minimum_budget_milliseconds: Annotated[float, Field(gt=0)]
+    own_threads_from_milliseconds: Annotated[float, Field(ge=0)]
+    threads: Positive
+    window_calls: Positive
+    window_seconds: Seconds
+    failures: Positive
+    open_seconds: Seconds
+    probes: Positive
+
+    @field_validator("failures")
+    @classmethod
+    def _fit_the_window(cls, failures: int, info: ValidationInfo) -> int:
+        calls = info.data.get("window_calls", failures)
+        if failures > calls:
+            raise ValueError(f"{failures} of the last {calls} calls never fail; lower it")
+        return failures
+
+
 class Serving(Section):
-    """The data plane: the gateway, and one port a model-server slot above `first_slot_port`."""
+    """The data plane: the gateway, and one port a model-server slot above `first_slot_port`.
+
+    Without a `media_pool` the one server of a slot answers everything.
+    """
 
     host: str
     gateway_port: Port
@@ -188,6 +271,11 @@ class Serving(Section):
     maximum_batch: Positive
     inference_threads: Positive
     start_timeout_seconds: Seconds
+    admission: Admission
+    batching: Batching
+    stage_guards: StageGuards
+    gateway_heap_mib: Annotated[int, Field(ge=128)] = 512
+    media_pool: MediaPool | None = None
     media_root: Path | None = None
 
 
@@ -227,6 +315,18 @@ class Monitoring(Section):
     maximum_error_share: Share
 
 
+class Observability(Section):
+    """What a model server says of itself: log lines on stderr, and traces by OpenTelemetry.
+
+    `trace_share` of the requests is traced where `OTEL_TRACES_SAMPLER` is not set.
+    """
+
+    log_format: Literal["json", "text"]
+    log_level: Literal["debug", "info", "warning", "error"]
+    traces: bool
+    trace_share: Share
+
+
 class Orchestration(Section):
     """When DAGs run (cron in UTC, a sixth field is seconds), and the Python that runs steps."""
 
@@ -262,6 +362,7 @@ class Settings(Section):
     serving: Serving
     rollout: Rollout
     monitoring: Monitoring
+    observability: Observability
     orchestration: Orchestration
     local: Local
 

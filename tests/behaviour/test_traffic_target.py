@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import orjson
+import psutil
 import pytest
 
 from serving.rollout.targets.base import Deployment, Traffic, TrafficTarget
-from tests.stand_ins.data_plane import Laboratory, laboratory, wait_for
+from tests.stand_ins.data_plane import Laboratory, free_ports, laboratory, wait_for
 from tests.stand_ins.memory_target import MemoryTarget
 
 OLD, NEW = Deployment("stand-in/good", "1"), Deployment("stand-in/disagrees", "2")
@@ -31,12 +33,39 @@ def local(lab: Laboratory) -> Iterator[TrafficTarget]:
     lab.target.stop_servers()
 
 
+@pytest.fixture(scope="module")
+def two_pools_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    first = free_ports(8)
+    ports = {
+        "SERVING__GATEWAY_PORT": first,
+        "SERVING__ENVOY_ADMIN_PORT": first + 1,
+        "SERVING__FIRST_SLOT_PORT": first + 2,
+    }
+    media_pool = {"first_slot_port": first + 5, "variables": {"WEIR_POOL": "media"}}
+    home = tmp_path_factory.mktemp("home")
+    with laboratory(home, **ports, SERVING__MEDIA_POOL=media_pool) as lab:
+        lab.start_gateway()
+        yield lab
+
+
+@pytest.fixture
+def two_pools(two_pools_lab: Laboratory) -> Iterator[TrafficTarget]:
+    """Local, with a server of its own for media in every slot."""
+    yield two_pools_lab.target
+    two_pools_lab.target.set_traffic(None)
+    two_pools_lab.target.stop_servers()
+
+
 @pytest.fixture
 def memory() -> TrafficTarget:
     return MemoryTarget()
 
 
-TARGETS = ["memory", pytest.param("local", marks=pytest.mark.services)]
+TARGETS = [
+    "memory",
+    pytest.param("local", marks=pytest.mark.services),
+    pytest.param("two_pools", marks=pytest.mark.services),
+]
 
 
 @pytest.fixture(params=TARGETS)
@@ -217,3 +246,39 @@ def test_a_client_cannot_choose_its_arm_or_pass_for_a_copy(
     headers = {"host": "gateway-shadow", "x-weir-arm": "canary"}
     answer = httpx.post(lab.url, json=event, headers=headers, trust_env=False)
     assert answer.headers["x-weir-arm"] == "stable"
+
+
+@services
+def test_of_two_pools_only_the_dead_server_is_restarted(
+    two_pools_lab: Laboratory, two_pools: TrafficTarget
+) -> None:
+    deploy(two_pools, a=OLD)
+    two_pools.set_traffic(Traffic({"stable": "a"}))
+    text_server = process_of(two_pools_lab, "a")
+    assert process_of(two_pools_lab, "a-media").environ()["WEIR_POOL"] == "media"
+    two_pools_lab.kill_server("a-media")
+    wait_for(lambda: not two_pools.alive("a"), "the slot counted as dead")
+    two_pools.restart("a")
+    wait_for(lambda: two_pools.ready("a"), "slot a ready again")
+    assert process_of(two_pools_lab, "a") == text_server
+
+
+@services
+def test_both_pools_count_as_the_slots_answers(
+    two_pools_lab: Laboratory, two_pools: TrafficTarget
+) -> None:
+    deploy(two_pools, a=OLD)
+    two_pools.set_traffic(Traffic({"stable": "a"}))
+    before = two_pools.counters("a")
+    media = [{"kind": "image", "sha256": "ab" * 32, "bytes": ""}]
+    for event in (
+        {"event_id": "e1", "text": "hi"},
+        {"event_id": "e2", "text": "hi", "media": media},
+    ):
+        assert httpx.post(two_pools_lab.url, json={"instances": [event]}).status_code == 200
+    assert two_pools.counters("a").since(before).requests == 2
+
+
+def process_of(lab: Laboratory, server: str) -> psutil.Process:
+    record = (lab.home / "run" / f"slot-{server}.json").read_bytes()
+    return psutil.Process(orjson.loads(record)["pid"])

