@@ -10,6 +10,7 @@ Action = Literal["allow", "limit", "challenge", "review", "block"]
 ACTIONS: tuple[Action, ...] = ("allow", "limit", "challenge", "review", "block")
 Arm = Literal["stable", "baseline", "canary", "shadow"]
 SCORE_DECIMALS = 6
+RECORD_FORMAT = 2  # of decision records; readers know every earlier one
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,61 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class DecisionRecord:
-    """A verdict with what replay needs: the event (its account hashed) and when it was decided.
+class Budget:
+    """What was decided about the cost of one event beside its content: replay decides the same.
 
-    One JSON line each in `{home}/decisions/`; ingestion moves them to the lake. `mirrored`
-    records come from shadow traffic and never count as decisions.
+    `milliseconds` bounds the expected CPU of the stages beyond the cheap ones (None: no bound).
+    `every_stage` forbids early exits, with the chance at which events are drawn for it.
+    `withheld` are stages that were not to be tried, each with the reason: a breaker that is open,
+    a time-out, a stage that runs afterwards.
+    """
+
+    milliseconds: float | None = None
+    every_stage: bool = False
+    every_stage_chance: float | None = None
+    withheld: tuple[tuple[str, str], ...] = ()
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain JSON types; what says nothing is left out."""
+        stored: dict[str, Any] = {}
+        if self.milliseconds is not None:
+            stored["milliseconds"] = self.milliseconds
+        if self.every_stage:
+            stored["every_stage"] = True
+        if self.every_stage_chance is not None:
+            stored["every_stage_chance"] = self.every_stage_chance
+        if self.withheld:
+            stored["withheld"] = dict(self.withheld)
+        return stored
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Budget:
+        """The inverse of `as_record`. TypeError for what is none."""
+        return cls(**{**record, "withheld": tuple(record.get("withheld", {}).items())})
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The keyword arguments of `assess` that hold an assessor to it."""
+        said: dict[str, Any] = {}
+        if self.milliseconds is not None:
+            said["budget_milliseconds"] = self.milliseconds
+        if self.every_stage:
+            said["every_stage"] = True
+        if self.withheld:
+            said["withheld"] = dict(self.withheld)
+        return said
+
+
+UNBOUNDED = Budget()
+
+
+@dataclass(frozen=True)
+class DecisionRecord:
+    """A verdict with what replay needs, as one JSON line of `{home}/decisions/` holds it.
+
+    `event` is the event as it was decided: its account hashed, its features of the past with it.
+    `event_sha256` is that of its bytes in the line, and `artefact` the artefact's own id, whatever
+    number the registry gave it; both None in records of format 1, which also knew no budget.
+    `mirrored` records come from shadow traffic and never count as decisions.
     """
 
     verdict: Verdict
@@ -108,11 +159,39 @@ class DecisionRecord:
     decided_at: str
     mirrored: bool
     milliseconds: float
+    budget: Budget = UNBOUNDED
+    artefact: str | None = None
+    event_sha256: str | None = None
+    format: int = 1
 
     def as_record(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain JSON types; what a record of its format does not know is left out."""
+        stored = {
+            "verdict": self.verdict.as_record(),
+            "event": self.event,
+            "decided_at": self.decided_at,
+            "mirrored": self.mirrored,
+            "milliseconds": self.milliseconds,
+        }
+        if self.format == 1:
+            return stored
+        later = {"artefact": self.artefact, "event_sha256": self.event_sha256}
+        return {
+            "format": self.format, **stored, **later, "budget": self.budget.as_record(),
+        }  # fmt: skip
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> DecisionRecord:
-        """The inverse of `as_record`, also after a way through JSON. KeyError, TypeError."""
-        return cls(**{**record, "verdict": Verdict.from_record(record["verdict"])})
+        """Of any format up to RECORD_FORMAT, also after a way through JSON.
+
+        Raises KeyError or TypeError for what is no record, ValueError for a later format.
+        """
+        if record.get("format", 1) > RECORD_FORMAT:
+            raise ValueError(f"format {record['format']} is later than {RECORD_FORMAT}")
+        return cls(
+            **{
+                **record,
+                "verdict": Verdict.from_record(record["verdict"]),
+                "budget": Budget.from_record(record.get("budget", {})),
+            }
+        )

@@ -42,6 +42,58 @@ def _slots(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("status", "stop"))
 
 
+def _replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--records", required=True, type=Path, nargs="+", metavar="PATH",
+        help="files of decision records, or folders of them",
+    )  # fmt: skip
+    parser.add_argument("--model", required=True, metavar="DIR|URI|champion", help=MODEL_HELP)
+
+
+def _inspect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("event_id", metavar="EVENT_ID")
+    parser.add_argument(
+        "--model", metavar="DIR|URI|champion", help="also show the values of its thresholds"
+    )
+    parser.add_argument(
+        "--show-text", action="store_true", help="print what the user wrote; default: its length"
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of it, too")
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--verdicts-per-second", required=True, type=float, metavar="N")
+    parser.add_argument(
+        "--mix", default="text=80,image=12,video=3,account=5", help="default: %(default)s"
+    )
+    for flag, wanted in (("--spam-share", 0.1), ("--p99-milliseconds", 80), ("--zones", 3)):
+        parser.add_argument(
+            flag, type=float, default=wanted, metavar="N", help="default: %(default)s"
+        )
+    parser.add_argument(
+        "--service-times", type=Path, metavar="FILE",
+        help="measured service times; default: the sample that comes with the code",
+    )  # fmt: skip
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures, too")
+    assumed = parser.add_argument_group("assumptions")
+    for flag, default, meaning in (
+        ("--cores-per-pod", 4, "workers of a CPU pod"),
+        ("--gateways", None, "proxies that choose among pods; default: one for 50,000 verdicts/s"),
+        ("--way-milliseconds", 1.0, "through gateway and network, there and back"),
+        ("--maximum-utilisation", 0.85, "of a pod's capacity that is planned for"),
+        ("--reaction-seconds", 60.0, "until autoscaling replaces a lost zone"),
+        ("--afterwards-seconds", 10.0, "within which stages afterwards revise a verdict, at p99"),
+        ("--burst-variation", 0.0, "of the rate between bursts, coefficient of variation; 0: none"),
+        ("--burst-seconds", 1.0, "that a burst lasts"),
+    ):
+        shown = meaning if default is None else f"{meaning}; default: %(default)s"
+        assumed.add_argument(flag, type=float, default=default, metavar="N", help=shown)
+    exact = parser.add_argument_group("precision")
+    exact.add_argument("--requests", type=int, default=100_000, metavar="N", help="a replication")
+    exact.add_argument("--replications", type=int, default=5, metavar="N", help="for the intervals")
+    exact.add_argument("--seed", type=int, default=7, metavar="N")
+
+
 VERBS = [
     Verb(
         "serve",
@@ -54,6 +106,24 @@ VERBS = [
         "Score a file of events in bulk; a label field is ignored.",
         "serving.bulk_scoring:score",
         _score,
+    ),
+    Verb(
+        "replay",
+        "Decide recorded events again and compare the verdicts byte for byte.",
+        "serving.replay:run",
+        _replay,
+    ),
+    Verb(
+        "inspect",
+        "Show one event's way through the cascade, stage by stage.",
+        "serving.inspection:run",
+        _inspect,
+    ),
+    Verb(
+        "plan",
+        "Simulate how many pods a load needs, with what p99, and what a lost zone costs.",
+        "serving.capacity.command:run",
+        _plan,
     ),
     Verb(
         "gateway",

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 
 from data_contracts.events import Event
 from data_contracts.protocols import Assessor
-from data_contracts.verdicts import Arm, Verdict
+from data_contracts.verdicts import Arm, Budget, Verdict
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The verdicts of one request, in the order of its events, and what deciding took."""
+    """The verdicts of one request, in the order of its events, and what deciding took.
+
+    `budgets` are the cost decisions behind each verdict, for its record; empty: nothing bounded.
+    """
 
     verdicts: tuple[Verdict, ...]
     milliseconds: float
+    budgets: tuple[Budget, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Requests only put records into a bounded buffer; one thread turns them into whole lines. A clean
 stop loses nothing. What has to be given up (a full buffer, a disk that stays full) is counted in
 `weir_decision_records_lost_total`, and a verdict that could not be recorded says so in its
-reasons.
+reasons. What a killed process took with it is counted by the next one of its slot.
 """
 
 from __future__ import annotations
@@ -12,28 +12,39 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 
-from data_contracts.errors import ContractViolation, ServiceUnavailable
-from data_contracts.events import parse_event
-from data_contracts.protocols import Assessor
-from data_contracts.verdicts import DecisionRecord, Verdict
+from data_contracts.errors import ServiceUnavailable
 from serving import metrics
+from serving.record_ledger import RecordLedger, lost_with_the_dead
 
 NOT_RECORDED = "decision_not_recorded"  # the reason code of a verdict without a record
 MEBIBYTE = 1_048_576
 
 
+class Unwritten(Protocol):
+    """A record that becomes a line in the log's thread (`serving.decision_records`)."""
+
+    def line(self) -> bytes:
+        """With its newline. Raises orjson.JSONEncodeError for what JSON cannot hold."""
+        ...
+
+
 @dataclass(frozen=True)
 class LogLimits:
-    """How much may wait in memory, how large a file grows, how long a record waits."""
+    """How much may wait in memory, how large a file grows, how long a record waits.
+
+    Requests are written together, up to `write_bytes` of them at once.
+    """
 
     buffered_bytes: int = 64 * MEBIBYTE
     file_bytes: int = 64 * MEBIBYTE
+    write_bytes: int = MEBIBYTE
     flush_seconds: float = 0.1
     retry_seconds: float = 1.0
 
@@ -47,12 +58,18 @@ class DecisionLog:
         self.limits = limits or LogLimits()
         self.written = 0
         self.lost = 0
-        self._waiting: deque[tuple[Sequence[DecisionRecord], int]] = deque()
+        self._waiting: deque[tuple[Sequence[Unwritten], int]] = deque()
         self._waiting_bytes = 0
         self._wake = threading.Condition()
         self._closing = False
         self._file = _LineFile(folder, slot, self.limits.file_bytes)
+        self._ledger = RecordLedger(folder, f"{slot}-{os.getpid()}")
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Of the requests whose records wait for the disk."""
+        return self._waiting_bytes
 
     def start(self) -> None:
         """Open the file and the thread. Raises ServiceUnavailable where the folder is closed."""
@@ -63,9 +80,10 @@ class DecisionLog:
                 f"{self._file.path}: cannot write decision records ({error.strerror}); "
                 "free the folder, or move the home with WEIR_HOME"
             ) from None
+        self._open_ledger()
         self._thread.start()
 
-    def append(self, records: Sequence[DecisionRecord], size_bytes: int) -> bool:
+    def append(self, records: Sequence[Unwritten], size_bytes: int) -> bool:
         """Take the records of a request of `size_bytes`; False, counted, where they do not fit."""
         with self._wake:
             fits = self._waiting_bytes + size_bytes <= self.limits.buffered_bytes
@@ -74,6 +92,7 @@ class DecisionLog:
                     self._wake.notify()
                 self._waiting.append((records, size_bytes))
                 self._waiting_bytes += size_bytes
+                self._ledger.take_on(len(records))
                 return True
         self._lose(len(records), "closed" if self._closing else "overflow")
         return False
@@ -85,6 +104,7 @@ class DecisionLog:
             self._wake.notify()
         self._thread.join()
         self._file.close()
+        self._ledger.close()
 
     def _run(self) -> None:
         while not self._closing:
@@ -92,41 +112,76 @@ class DecisionLog:
                 self._wake.wait_for(lambda: self._closing or self._waiting)
                 self._wake.wait_for(lambda: self._closing, self.limits.flush_seconds)
             self._flush()
+        self._flush()  # what came between the last flush and the closing
 
     def _flush(self) -> None:
-        while self._waiting:
-            records, size_bytes = self._waiting[0]
-            self._write(records)
+        while requests := self._next_requests():
+            records = [record for taken, _ in requests for record in taken]
+            self._write(self._encoded(records))
+            self._ledger.settle(len(records))
             with self._wake:
-                self._waiting.popleft()
-                self._waiting_bytes -= size_bytes
+                for _, size_bytes in requests:
+                    self._waiting.popleft()
+                    self._waiting_bytes -= size_bytes
 
-    def _write(self, records: Sequence[DecisionRecord]) -> None:
-        """Try until it is written; when closing, only once more."""
-        try:
-            lines = b"".join(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in records)
-        except orjson.JSONEncodeError:
-            return self._lose(len(records), "encoding")
+    def _next_requests(self) -> list[tuple[Sequence[Unwritten], int]]:
+        """The first that wait, up to `write_bytes`; they keep their place in the buffer."""
+        chosen, total = [], 0
+        with self._wake:
+            for request in self._waiting:
+                chosen.append(request)
+                total += request[1]
+                if total >= self.limits.write_bytes:
+                    break
+        return chosen
+
+    def _encoded(self, records: Iterable[Unwritten]) -> list[bytes]:
+        lines = []
+        for record in records:
+            try:
+                lines.append(record.line())
+            except orjson.JSONEncodeError:
+                self._lose(1, "encoding")
+        return lines
+
+    def _write(self, lines: Sequence[bytes]) -> None:
+        """Try until they are written; when closing, only once more."""
+        content = b"".join(lines)
         failed = False
         while True:
             last_try = self._closing
             try:
-                self._file.append(lines)
+                self._file.append(content)
             except OSError as error:
                 if not failed:
                     _say(f"cannot write decision records to {self._file.path}: {error.strerror}")
                 failed = True
                 if last_try:
-                    return self._lose(len(records), "disk")
+                    return self._lose(len(lines), "disk")
                 with self._wake:
                     self._wake.wait_for(lambda: self._closing, self.limits.retry_seconds)
             else:
-                self.written += len(records)
-                metrics.RECORDS_WRITTEN.inc(len(records))
+                self.written += len(lines)
+                metrics.RECORDS_WRITTEN.inc(len(lines))
                 return None
 
+    def _open_ledger(self) -> None:
+        """Count what earlier processes died with, then begin. Without a ledger only crashes are
+        not counted, so that a full disk keeps no server from starting.
+        """
+        try:
+            lost = lost_with_the_dead(self.folder, self.slot)
+            self._ledger.open()
+        except OSError as error:
+            _say(f"records that a crash loses will not be counted: {error.strerror}")
+            return
+        if lost:
+            _say(f"{lost} decision records were lost when a server of slot {self.slot} was killed")
+            metrics.RECORDS_LOST.labels("crash").inc(lost)
+
     def _lose(self, count: int, reason: str) -> None:
-        self.lost += count
+        with self._wake:
+            self.lost += count
         metrics.RECORDS_LOST.labels(reason).inc(count)
 
 
@@ -180,40 +235,6 @@ class _LineFile:
             self._number -= 1
             raise
         os.close(full)
-
-
-def read_records(path: Path) -> Iterator[DecisionRecord]:
-    """The decision records of a file. Raises ContractViolation that names file and line."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield DecisionRecord.from_record(orjson.loads(line))
-            except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-                raise ContractViolation(
-                    "line",
-                    f"{len(line)} bytes",
-                    f"not a decision record ({type(error).__name__})",
-                    "remove the line; the server that wrote it was killed in the act",
-                    where=f"{path}:{number}",
-                ) from None
-
-
-def replay(record: DecisionRecord, assessor: Assessor) -> Verdict:
-    """Decide the recorded event again, from its inputs alone.
-
-    With the version that decided it, the result equals `record.verdict`. The account in the
-    record is the keyed hash, which is also all that the assessor saw at the time.
-    """
-    then = record.verdict
-    (assessment,) = assessor.assess([parse_event(record.event)])
-    verdict = Verdict.of(
-        then.event_id,
-        assessment,
-        model_version=then.model_version,
-        threshold_version=then.threshold_version,
-        arm=then.arm,
-    )
-    return replace(verdict, revision=then.revision)
 
 
 def _ends_with_a_line(path: Path) -> bool:

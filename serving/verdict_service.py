@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from data_contracts.events import Event
-from data_contracts.verdicts import Arm, DecisionRecord
+from data_contracts.verdicts import UNBOUNDED, Arm
 from serving import metrics
 from serving.cascade import Cascade, Decision
 from serving.decision_log import NOT_RECORDED, DecisionLog
+from serving.decision_records import UnwrittenRecord, artefact_of
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class VerdictService:
         self._log = decision_log
         self._hash_account = hash_account
         self._now = now
+        self._artefact = artefact_of(cascade.assessor)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="assess")
 
     async def decide(self, events: Sequence[Event], origin: Origin, size_bytes: int) -> Decision:
@@ -60,20 +62,22 @@ class VerdictService:
     ) -> Decision:
         known = [self._pseudonymous(event) for event in events]
         decision = self.cascade.decide(known, origin.arm)
-        decided_at = self._now().isoformat()
-        records = [
-            DecisionRecord(
-                verdict=verdict,
-                event=event.model_dump(mode="json", exclude_defaults=True),
-                decided_at=decided_at,
-                mirrored=origin.mirrored,
-                milliseconds=decision.milliseconds,
-            )
-            for event, verdict in zip(known, decision.verdicts, strict=True)
-        ]
-        for verdict in decision.verdicts:
-            metrics.VERDICTS.labels(origin.arm, verdict.action).inc()
+        records = self._records(known, decision, origin)
         return decision if self._log.append(records, size_bytes) else _unrecorded(decision)
+
+    def _records(
+        self, events: Sequence[Event], decision: Decision, origin: Origin
+    ) -> list[UnwrittenRecord]:
+        """Of events as they were decided. Only gathers: the log's thread encodes."""
+        decided_at = self._now().isoformat()
+        budgets = decision.budgets or (UNBOUNDED,) * len(events)
+        return [
+            UnwrittenRecord(
+                verdict, event, decided_at, origin.mirrored, decision.milliseconds,
+                self._artefact, budget,
+            )
+            for event, verdict, budget in zip(events, decision.verdicts, budgets, strict=True)
+        ]  # fmt: skip
 
     def _pseudonymous(self, event: Event) -> Event:
         if event.account is None:

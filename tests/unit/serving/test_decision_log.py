@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,23 +15,55 @@ import pytest
 from data_contracts.errors import ContractViolation, ServiceUnavailable
 from data_contracts.events import parse_event
 from data_contracts.verdicts import DecisionRecord
+from serving import metrics
 from serving.cascade import Cascade
-from serving.decision_log import DecisionLog, LogLimits, read_records, replay
+from serving.decision_log import DecisionLog, LogLimits
+from serving.decision_records import UnwrittenRecord, read_records
+from serving.record_ledger import lost_with_the_dead
 from tests.stand_ins.capital_letters import CapitalLetters
 
 MODEL = CapitalLetters()
+BEGUN = """
+import os, signal, sys
+from pathlib import Path
+"""
+KILLED_WHILE_RECORDS_WAIT = (
+    BEGUN
+    + """
+from serving.decision_log import DecisionLog, LogLimits
+from tests.unit.serving.test_decision_log import record
+
+log = DecisionLog(Path(sys.argv[1]), "a", LogLimits(flush_seconds=60))
+log.start()
+log.append([record("e3")] * 3, 1)
+log.append([record("e4")] * 4, 1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+)
+KILLED_AFTER_SOME_WERE_WRITTEN = (
+    BEGUN
+    + """
+from serving.record_ledger import RecordLedger
+
+ledger = RecordLedger(Path(sys.argv[1]), f"a-{os.getpid()}")
+ledger.open()
+ledger.take_on(2)
+ledger.take_on(7)
+ledger.settle(2)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+)
 
 
-def record(name: str = "e1", text: str = "Hello YOU", **fields: object) -> DecisionRecord:
+def record(name: str = "e1", text: str = "Hello YOU", **fields: object) -> UnwrittenRecord:
     event = parse_event({"event_id": name, "text": text, **fields})
     decision = Cascade(MODEL, "7", "thresholds-1").decide([event], "canary")
-    return DecisionRecord(
-        verdict=decision.verdicts[0],
-        event=event.model_dump(mode="json", exclude_defaults=True),
-        decided_at="2026-01-05T12:00:00+00:00",
-        mirrored=False,
-        milliseconds=0.1,
-    )
+    at = "2026-01-05T12:00:00+00:00"
+    return UnwrittenRecord(decision.verdicts[0], event, at, mirrored=False, milliseconds=0.1)
+
+
+def stored(record: UnwrittenRecord) -> DecisionRecord:
+    return DecisionRecord.from_record(orjson.loads(record.line()))
 
 
 def wait_for(condition: object, seconds: float = 5) -> None:
@@ -53,16 +88,9 @@ def test_a_record_is_on_disk_within_a_fifth_of_a_second_and_reads_back_the_same(
     began = time.monotonic()
     wait_for(path.read_bytes)
     assert time.monotonic() - began < 1  # 0.1 s on a quiet machine
-    assert list(read_records(path)) == [written]
+    assert list(read_records(path)) == [stored(written)]
     log.close()
     assert (log.written, log.lost) == (1, 0)
-
-
-def test_replay_recomputes_the_verdict_to_the_same_bytes() -> None:
-    for text in ("Hello YOU", "SHOUT", "", "ÄÖÜ ünïcode 中文", "a" * 60_000):
-        stored = orjson.loads(orjson.dumps(record(text=text, context={"empty": None})))
-        again = replay(DecisionRecord.from_record(stored), MODEL)
-        assert orjson.dumps(again) == orjson.dumps(stored["verdict"])
 
 
 def test_closing_writes_everything_that_waits(tmp_path: Path) -> None:
@@ -88,7 +116,7 @@ def test_what_does_not_fit_is_refused_and_counted(tmp_path: Path) -> None:
 
 
 def test_a_full_file_is_left_alone_and_the_next_one_begins(tmp_path: Path) -> None:
-    log = DecisionLog(tmp_path, "a", LogLimits(file_bytes=1000, flush_seconds=0.001))
+    log = DecisionLog(tmp_path, "a", LogLimits(file_bytes=1000, write_bytes=1))
     log.start()
     for number in range(9):
         log.append([record(f"e{number}")], 1)
@@ -132,6 +160,42 @@ def test_a_disk_that_still_fails_at_the_end_is_a_counted_loss(tmp_path: Path) ->
     log.append([record("e2")], 1)
     log.close()
     assert (log.written, log.lost) == (1, 1)
+
+
+def test_what_json_cannot_hold_is_lost_alone(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path, "a")
+    log.start()
+    assert log.append([record("e1"), record("e2", context={"huge": 2**70}), record("e3")], 1)
+    log.close()
+    (path,) = tmp_path.iterdir()
+    assert [one.verdict.event_id for one in read_records(path)] == ["e1", "e3"]
+    assert (log.written, log.lost) == (2, 1)
+
+
+@pytest.mark.parametrize("process", [KILLED_WHILE_RECORDS_WAIT, KILLED_AFTER_SOME_WERE_WRITTEN])
+def test_what_a_killed_process_took_with_it_is_counted_by_the_next_of_its_slot(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], process: str
+) -> None:
+    killed = subprocess.run([sys.executable, "-c", process, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("a-*.ledger"))) == 1
+    before = metrics.RECORDS_LOST.labels("crash")._value.get()
+    for slot in ("a-1", "a", "a"):  # of another slot; then the next one; then nothing is left
+        log = DecisionLog(tmp_path, slot)
+        log.start()
+        log.close()
+    assert metrics.RECORDS_LOST.labels("crash")._value.get() == before + 7
+    assert capfd.readouterr().err.count("7 decision records were lost") == 1
+    assert list(tmp_path.glob("*.ledger")) == []
+
+
+def test_a_living_process_has_lost_nothing(tmp_path: Path) -> None:
+    living = DecisionLog(tmp_path, "a", LogLimits(flush_seconds=60))
+    living.start()
+    living.append([record("e1")], 1)
+    assert lost_with_the_dead(tmp_path, "a") == 0
+    living.close()
+    assert (living.written, living.lost) == (1, 0)
 
 
 def test_half_a_line_of_an_earlier_crash_does_not_spoil_the_next_record(tmp_path: Path) -> None:

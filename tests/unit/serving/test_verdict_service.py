@@ -10,7 +10,9 @@ from data_contracts.events import Event, parse_event
 from data_contracts.verdicts import Assessment
 from serving import metrics
 from serving.cascade import Cascade, Decision
-from serving.decision_log import DecisionLog, LogLimits, read_records, replay
+from serving.decision_log import DecisionLog, LogLimits
+from serving.decision_records import read_records
+from serving.replay import replay
 from serving.verdict_service import Origin, VerdictService
 from tests.stand_ins.capital_letters import CapitalLetters
 
@@ -49,7 +51,7 @@ def test_model_and_record_see_the_hash_and_replay_gives_the_same_verdict(tmp_pat
     assert model.seen[0].account == record.event["account"] == "bob"[::-1]
     assert record.event["context"] == {"a": None}
     assert (record.verdict, record.mirrored) == (decision.verdicts[0], True)
-    assert replay(record, model) == decision.verdicts[0]
+    assert replay([record], model) == [decision.verdicts[0]]
     assert model.seen[0] == model.seen[1]
 
 
