@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 import time
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,7 +22,10 @@ from data_contracts.config import Serving
 from data_contracts.verdicts import Arm, Verdict
 from serving import metrics
 from serving.cascade import Decision
+from serving.logs import say
+from serving.meter import Meter, content_kind
 from serving.requests import OUTPUT_DATATYPES, BadRequest, InferRequest, parse_infer, parse_predict
+from serving.tracing import NoTracing, Tracing
 from serving.verdict_service import Origin, VerdictService
 
 Scope = MutableMapping[str, Any]
@@ -34,6 +35,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_SECONDS = 10.0  # a slower client gets 408
+_CLIENT_CLOSED_REQUEST = 499  # nginx's number for it: nothing was answered
 DISCARDED_BODIES = 32  # of a body that is too long, this many times the limit is read and dropped
 _ROUTE = re.compile(
     r"^/(?:(?P<protocol>v1)/models/(?P<v1>[^/]+):predict"
@@ -41,6 +43,7 @@ _ROUTE = re.compile(
 )
 _MIRROR = re.compile(rb"-shadow(:\d+)?$")  # what Envoy appends to the Host of a mirrored request
 _ARMS: dict[bytes, Arm] = {b"stable": "stable", b"baseline": "baseline", b"canary": "canary"}
+_CLASSES = {b"interactive": "interactive", b"normal": "normal", b"bulk": "bulk"}
 _OUTPUTS: dict[str, Callable[[Verdict], float | str]] = {
     "score": lambda verdict: verdict.score,
     "action": lambda verdict: verdict.action,
@@ -78,6 +81,8 @@ class HotPath:
         settings: Serving,
         new_id: Callable[[], str] = lambda: str(uuid4()),
         body_seconds: float = BODY_SECONDS,
+        meter: Meter | None = None,
+        tracing: Tracing | None = None,
     ):
         self._service = service
         self._readiness = readiness
@@ -85,42 +90,55 @@ class HotPath:
         self._settings = settings
         self._new_id = new_id
         self._body_seconds = body_seconds
+        self._meter = meter or Meter()
+        self._tracing = tracing or NoTracing()
+        self._in_flight = 0
+        self._meter.watch(metrics.IN_FLIGHT, lambda: self._in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = _ROUTE.match(scope["path"]) if scope["type"] == "http" else None
         if route is None:
             await self._pass_on(scope, receive, send)
             return
-        protocol = route["protocol"] or "v2"
-        with metrics.IN_FLIGHT.track_inprogress():
-            try:
-                answer = await self._answer(scope, receive, route)
-            except _ClientLeftError:
-                metrics.REQUESTS.labels(protocol, "disconnected").inc()
-                return
-            metrics.REQUESTS.labels(protocol, str(answer.status.value)).inc()
-            await _send(send, answer)
+        protocol, headers = route["protocol"] or "v2", dict(scope["headers"])
+        priority, arm = _counted_as(headers)
+        trace = self._tracing.begin(protocol, headers)
+        self._in_flight += 1
+        try:
+            answer = await self._answer(scope, receive, route, headers)
+        except _ClientLeftError:
+            self._meter.refused(protocol, "disconnected", priority, arm)
+            trace.end(_CLIENT_CLOSED_REQUEST, priority=priority, arm=arm)
+            return
+        finally:
+            self._in_flight -= 1
+        if answer.status != HTTPStatus.OK:
+            self._meter.refused(protocol, str(answer.status.value), priority, arm)
+        trace.end(answer.status.value, priority=priority, arm=arm)
+        await _send(send, answer)
 
-    async def _answer(self, scope: Scope, receive: Receive, route: re.Match[str]) -> _Answer:
+    async def _answer(
+        self, scope: Scope, receive: Receive, route: re.Match[str], headers: dict[bytes, bytes]
+    ) -> _Answer:
         try:
             self._check_route(scope["method"], route)
-            headers = dict(scope["headers"])
             _check_content(headers)
             origin = _origin(headers)
             body = await self._body(receive, headers)
-            return await self._decide(body, origin, is_v1=route["protocol"] is not None)
+            priority, _ = _counted_as(headers)
+            return await self._decide(body, origin, priority, is_v1=route["protocol"] is not None)
         except BadRequest as problem:
             return _problem(problem.status, str(problem))
         except _ClientLeftError:
             raise
         except Exception as error:  # the last line of defence: an answer, and no user text logged
-            _report(error)
+            say("a request failed", "error", error)
             return _problem(
                 HTTPStatus.INTERNAL_SERVER_ERROR,
                 f"the model failed ({type(error).__name__}); the server's log says where",
             )
 
-    async def _decide(self, body: bytes, origin: Origin, *, is_v1: bool) -> _Answer:
+    async def _decide(self, body: bytes, origin: Origin, priority: str, *, is_v1: bool) -> _Answer:
         began = time.perf_counter()
         maximum = self._settings.maximum_batch
         request = (
@@ -129,7 +147,11 @@ class HotPath:
         decision = await self._service.decide(request.events, origin, len(body))
         content = _v1_answer(decision) if is_v1 else self._v2_answer(request, decision)
         encoded = orjson.dumps(content)
-        metrics.SECONDS.labels(origin.arm).observe(time.perf_counter() - began)
+        self._meter.answered(
+            "v1" if is_v1 else "v2", priority, origin.arm, content_kind(request.events),
+            time.perf_counter() - began,
+        )  # fmt: skip
+        self._meter.verdicts(decision.verdicts)
         version = self._service.cascade.model_version
         headers = (
             (b"x-weir-model-version", version.encode()),
@@ -265,6 +287,18 @@ def _origin(headers: dict[bytes, bytes]) -> Origin:
     return Origin(_ARMS[arm], mirrored=headers.get(b"x-weir-priority") == b"bulk")
 
 
+def _counted_as(headers: dict[bytes, bytes]) -> tuple[str, str]:
+    """Priority class and arm that a request is counted under, whatever is wrong with it.
+
+    >>> _counted_as({b"x-weir-priority": b"bulk", b"x-weir-arm": b"nonsense"})
+    ('bulk', 'stable')
+    """
+    if _MIRROR.search(headers.get(b"host", b"")):
+        return "shadow", "shadow"
+    arm: Arm = _ARMS.get(headers.get(b"x-weir-arm", b""), "stable")
+    return _CLASSES.get(headers.get(b"x-weir-priority", b""), "normal"), arm
+
+
 def _v1_answer(decision: Decision) -> dict[str, Any]:
     return {"predictions": [_prediction(verdict) for verdict in decision.verdicts]}
 
@@ -313,11 +347,3 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return next(messages, None) or await receive()
 
     return replay
-
-
-def _report(error: Exception) -> None:
-    """Where it failed; not the message, which may quote user text."""
-    where = "".join(traceback.format_tb(error.__traceback__))
-    print(
-        f"serving: a request failed: {type(error).__name__}\n{where}", file=sys.stderr, flush=True
-    )

@@ -10,13 +10,17 @@ import importlib.util
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from fastapi import Request, Response
+from prometheus_client.exposition import choose_encoder
+
 from serving.hot_path import Application
 from serving.requests import INPUT_TENSOR, OUTPUT_DATATYPES
+from serving.worker_metrics import Collects
 
 
 @contextmanager
@@ -46,6 +50,7 @@ with _light_import():
     from kserve.model_repository import ModelRepository
     from kserve.model_server import ModelServer
     from kserve.model_server import app as kserve_app
+    from kserve.protocol.rest import server as kserve_rest
     from kserve.protocol.rest.server import RESTServer
 
 
@@ -80,9 +85,12 @@ class LoadedModels(ModelRepository):  # type: ignore[misc]
         return bool(self.models[model_name].ready)
 
 
-def kserve_application(model_name: str, port: int) -> tuple[Application, LoadedModels]:
+def kserve_application(
+    model_name: str, port: int, shown: Collects
+) -> tuple[Application, LoadedModels]:
     """KServe's REST application with one ready model, and the repository that holds it.
 
+    Its `/metrics` shows what `shown` collects, for KServe knows only the process it runs in.
     KServe keeps its application in a module variable: build one a process. Its own server is
     not used, because it binds every interface and has no option for another.
     """
@@ -96,17 +104,28 @@ def kserve_application(model_name: str, port: int) -> tuple[Application, LoadedM
     rest = RESTServer(
         "kserve.model_server:app", server.dataplane, server.model_repository_extension, port
     )
+    kserve_rest.metrics_handler = _metrics_route(shown)
     rest.create_application()
     return kserve_app, models
 
 
+def _metrics_route(shown: Collects) -> Callable[[Request], Response]:
+    """Not a coroutine: Starlette then runs it in a thread, and verdicts need not wait for it."""
+
+    def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(shown), headers={"content-type": content_type})
+
+    return metrics
+
+
 def _keep_quiet() -> None:
     """Warnings and errors to stderr, without the ones that a client caused by asking amiss."""
-    handler = logging.StreamHandler()
-    handler.addFilter(_not_the_clients_mistake)
+    for handler in logging.getLogger().handlers:  # `serving.logs` hides what they quote
+        handler.addFilter(_not_the_clients_mistake)
     for name in ("kserve", "uvicorn"):
         logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
+        logger.handlers, logger.propagate = [], True
         logger.setLevel(logging.WARNING)
 
 

@@ -7,8 +7,7 @@ import errno
 import re
 import signal
 import socket
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -22,6 +21,10 @@ from serving.artefact import load_cascade
 from serving.cascade import Cascade
 from serving.decision_log import DecisionLog
 from serving.hot_path import Application, HotPath
+from serving.logs import configure, say
+from serving.meter import Meter
+from serving.metrics import set_versions
+from serving.tracing import open_tracing
 from serving.verdict_service import VerdictService
 
 GRACE_SECONDS = 10  # for requests in flight when the server is asked to stop
@@ -48,20 +51,30 @@ def serve_cascade(
     from serving.predictor import kserve_application  # seconds of imports, after quick checks
 
     host, port = listener.getsockname()[:2]
+    configure(settings.observability.log_format, settings.observability.log_level)
+    meter, tracing = Meter(), open_tracing(settings.observability, slot)
+    set_versions(cascade.model_version, cascade.threshold_version)
     decision_log = DecisionLog(settings.home / "decisions", slot)
     service = VerdictService(
         cascade, decision_log, settings.serving.inference_threads, _account_hash(settings)
     )
-    application, models = kserve_application(settings.serving.model_name, port)
-    front = HotPath(service, models, application, settings.serving)
+    application, models = kserve_application(settings.serving.model_name, port, meter)
+    front = HotPath(service, models, application, settings.serving, meter=meter, tracing=tracing)
     decision_log.start()
+    meter.start()
     try:
         listen(listener)
-        _run(front, listener, f"http://{host}:{port} serves {settings.serving.model_name} "
-             f"version {cascade.model_version} in slot {slot}")  # fmt: skip
+        serves: Mapping[str, Any] = {
+            "url": f"http://{host}:{port}", "model": settings.serving.model_name,
+            "version": cascade.model_version, "slot": slot,
+        }  # fmt: skip
+        sentence = "{url} serves {model} version {version} in slot {slot}"
+        _run(front, listener, lambda: say(sentence, **serves))
     finally:
         service.close()
         decision_log.close()
+        meter.close()
+        tracing.close()
     return {
         "model_version": cascade.model_version,
         "slot": slot,
@@ -119,14 +132,14 @@ def _account_hash(settings: Settings) -> Callable[[str], str] | None:
     try:
         key = secret(ACCOUNT_KEY, settings.home)
     except MissingPart as missing:
-        print(f"serving: accounts are left out: {missing}", file=sys.stderr, flush=True)
+        say("accounts are left out: {why}", "warning", why=str(missing))
         return None
     from pipelines.accounts import hash_account
 
     return partial(hash_account, key=key)
 
 
-def _run(application: Application, listener: socket.socket, announcement: str) -> None:
+def _run(application: Application, listener: socket.socket, announce: Callable[[], None]) -> None:
     """Serve until a signal; returns when requests in flight are answered."""
     config = uvicorn.Config(
         application,
@@ -139,17 +152,17 @@ def _run(application: Application, listener: socket.socket, announcement: str) -
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     with _signals_end_quietly():
-        _AnnouncingServer(config, announcement).run(sockets=[listener])
+        _AnnouncingServer(config, announce).run(sockets=[listener])
 
 
 class _AnnouncingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, announcement: str):
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]):
         super().__init__(config)
-        self._announcement = announcement
+        self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        print(f"serving: {self._announcement}", file=sys.stderr, flush=True)
+        self._announce()
 
 
 @contextmanager

@@ -22,7 +22,8 @@ import httpx
 import psutil
 import pytest
 
-from serving.decision_log import read_records, replay
+from serving.decision_records import read_records
+from serving.replay import replay
 from tests.stand_ins.capital_letters import CapitalLetters
 
 pytestmark = pytest.mark.services
@@ -162,7 +163,7 @@ def test_the_arm_comes_from_what_envoy_sends_and_is_recorded(
     (record,) = [one for one in server.records() if one.verdict.event_id == name]
     assert (record.verdict.arm, record.mirrored) == (arm, mirrored)
     assert re.fullmatch("[0-9a-f]{64}", record.event["account"])
-    assert replay(record, CapitalLetters()) == record.verdict
+    assert replay([record], CapitalLetters()) == [record.verdict]
 
 
 JSON = {"content-type": "application/json"}
@@ -333,7 +334,7 @@ def test_metrics_count_requests_verdicts_and_records(client: httpx.Client) -> No
     before = client.get("/metrics").text
     client.post(V1, json=GOOD)
     after = client.get("/metrics").text
-    name = 'weir_requests_total{protocol="v1",status="200"} '
+    name = 'weir_requests_total{arm="stable",class="normal",protocol="v1",status="200"} '
     count = [float(text.partition(name)[2].partition("\n")[0] or 0) for text in (before, after)]
     assert count[1] == count[0] + 1
     assert "weir_decision_records_lost_total" in after
@@ -374,8 +375,9 @@ def test_it_listens_on_loopback_only(server: Server) -> None:
 def test_decision_files_are_for_their_owner_only(server: Server, client: httpx.Client) -> None:
     client.post(V1, json=GOOD)
     files = list(server.home.glob("decisions/*"))
-    assert [path.name for path in files] == [f"stable-{server.process.pid}.jsonl"]
-    assert oct(files[0].stat().st_mode)[-3:] == "600"
+    stem = f"stable-{server.process.pid}"
+    assert {path.name for path in files} == {f"{stem}.jsonl", f"{stem}.ledger"}
+    assert {oct(path.stat().st_mode)[-3:] for path in files} == {"600"}
 
 
 def test_a_term_signal_loses_no_request_and_no_record(tmp_path: Path) -> None:
