@@ -258,7 +258,9 @@ class StageGuards(Section):
 class Serving(Section):
     """The data plane: the gateway, and one port a model-server slot above `first_slot_port`.
 
-    Without a `media_pool` the one server of a slot answers everything.
+    Without a `media_pool` the one server of a slot answers everything. A stage that is expected to
+    take more than `longest_stage_share` of a request's time runs after the answer, and revises it;
+    at most `waiting_revisions` wait for that. Of all events `every_stage_share` run every stage.
     """
 
     host: str
@@ -274,6 +276,9 @@ class Serving(Section):
     admission: Admission
     batching: Batching
     stage_guards: StageGuards
+    longest_stage_share: Annotated[float, Field(gt=0)]
+    every_stage_share: Share
+    waiting_revisions: Positive
     gateway_heap_mib: Annotated[int, Field(ge=128)] = 512
     media_pool: MediaPool | None = None
     media_root: Path | None = None

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_contracts.config import Settings
-from data_contracts.events import Event
-from serving.cascade import Cascade
+from data_contracts.events import Event, MediaReference
+from serving.cascade import Cascade, StageCosts
+from serving.stage_bounds import UNGUARDED, within
+
+if TYPE_CHECKING:
+    from serving.guarded_stages import StageCounts
 
 _WARM_UP = [
     Event(event_id="warm-up", text="The first request finds every model loaded."),
@@ -20,20 +28,57 @@ _WARM_UP = [
 ]
 
 
-def load_cascade(model: str, settings: Settings, version: str | None = None) -> Cascade:
+def load_cascade(
+    model: str,
+    settings: Settings,
+    version: str | None = None,
+    counts: StageCounts | None = None,
+) -> Cascade:
     """Load `model`: a directory, `champion`, `challenger` or a registry URI (`models:/spam/3`).
 
-    Every stage runs once, so that nothing is left to load when the first request comes.
-    `version` is the registry's number where the caller knows it; else the artefact's own id
-    stands in the verdicts. Raises MissingPart, BadInput, or ServiceUnavailable.
+    Every stage that answers within a request's time runs once, so that nothing is left to load
+    when the first request comes. `version` is the registry's number where the caller knows it;
+    else the artefact's own id stands in the verdicts. `counts` is told of the stages' calls.
+    Raises MissingPart, BadInput, or ServiceUnavailable.
     """
+    from serving.guarded_stages import GuardedSources
     from training.ensemble import Ensemble
-    from training.stage_sources import stage_sources
+    from training.stage_sources import READ_FROM_MEDIA, stage_sources
 
     directory, number = _fetched(model, settings)
-    ensemble = Ensemble.load(directory, sources=stage_sources(settings))
-    ensemble.assess(_WARM_UP, every_stage=True)
-    return Cascade(ensemble, version or number or ensemble.version, ensemble.threshold_version)
+    sources = GuardedSources.around(stage_sources(settings), settings.serving.stage_guards, counts)
+    ensemble = Ensemble.load(directory, sources=sources)
+    reads_images = any(ensemble.has_stage(name) for name, one in settings.ensemble.stages.items()
+                       if one.modality == "image")  # fmt: skip
+    with within(UNGUARDED):
+        ensemble.assess([*_WARM_UP, *([_picture()] if reads_images else [])], every_stage=True)
+    costs = StageCosts(
+        {
+            name: stage.cpu_milliseconds
+            for name, stage in settings.ensemble.stages.items()
+            if stage.modality in READ_FROM_MEDIA
+        },
+        settings.serving.longest_stage_share,
+        settings.serving.every_stage_share,
+    )
+    return Cascade(
+        ensemble, version or number or ensemble.version, ensemble.threshold_version, costs
+    )
+
+
+def _picture() -> Event:
+    """An event with a white picture in it."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "white").save(buffer, "PNG")
+    content = buffer.getvalue()
+    reference = MediaReference(
+        kind="image",
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=base64.b64encode(content).decode(),
+    )
+    return Event(event_id="warm-up-picture", text="A picture.", media=(reference,))
 
 
 def _fetched(model: str, settings: Settings) -> tuple[Path, str | None]:

@@ -1,21 +1,48 @@
-"""From events to verdicts: ask the assessor, stamp versions and arm, measure the time."""
+"""From events to verdicts: which stages fit the time there is, the assessor, versions and arm.
+
+Stages that are too dear for an event's time are withheld, and run after the answer, when
+`revised` gives the verdict that supersedes it. What was decided about an event's cost stands in its
+budget: the same event, versions and budget give the same verdict.
+"""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import NamedTuple
 
 from data_contracts.events import Event
 from data_contracts.protocols import Assessor
-from data_contracts.verdicts import Arm, Budget, Verdict
+from data_contracts.verdicts import UNBOUNDED, Arm, Assessment, Budget, Verdict
+from serving.stage_bounds import AFTERWARDS, UNGUARDED, StageBounds, left_out, within
+
+_DRAWN_OF = 1 << 32
+
+
+class Asked(NamedTuple):
+    """An event that wants a verdict: the seconds its class allows, and when they end."""
+
+    event: Event
+    arm: Arm = "stable"
+    seconds: float = math.inf
+    deadline: float = math.inf
+
+
+class Decided(NamedTuple):
+    """A verdict, and what was decided about the event's cost."""
+
+    verdict: Verdict
+    budget: Budget
 
 
 @dataclass(frozen=True)
 class Decision:
     """The verdicts of one request, in the order of its events, and what deciding took.
 
-    `budgets` are the cost decisions behind each verdict, for its record; empty: nothing bounded.
+    `budgets` are the cost decisions behind each verdict, for its record.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -24,30 +51,117 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class StageCosts:
+    """Expected `milliseconds` of each stage that reads media; one that takes more than
+    `longest_share` of an event's time runs afterwards. Of all events `every_stage_share` run every
+    stage, whatever the early exit says, so that skipped stages stay measurable.
+    """
+
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+    longest_share: float = 1.0
+    every_stage_share: float = 0.0
+
+    def afterwards(self, seconds: float) -> dict[str, str]:
+        """The stages that do not fit, each with the reason."""
+        longest = 1000 * seconds * self.longest_share
+        return {
+            name: f"{AFTERWARDS}:{name}"
+            for name, expected in self.milliseconds.items()
+            if expected > longest
+        }
+
+
+@dataclass(frozen=True)
 class Cascade:
     """The ensemble as one version serves it.
 
     `model_version` is the registry's number where it is known, else the artefact's own id.
-    A verdict depends on its event and the versions, never on its neighbours in `events`.
+    A verdict depends on its event, its budget and the versions, never on its neighbours.
     """
 
     assessor: Assessor
     model_version: str
     threshold_version: str
+    costs: StageCosts = StageCosts()
     clock: Callable[[], float] = time.perf_counter
 
     def decide(self, events: Sequence[Event], arm: Arm = "stable") -> Decision:
-        """One verdict an event. Runs in the caller's thread and takes as long as the models."""
+        """One verdict an event, however long it takes, in the caller's thread."""
         began = self.clock()
-        assessments = self.assessor.assess(events)
-        verdicts = tuple(
-            Verdict.of(
-                event.event_id,
-                assessment,
-                model_version=self.model_version,
-                threshold_version=self.threshold_version,
-                arm=arm,
-            )
-            for event, assessment in zip(events, assessments, strict=True)
+        decided = self.decide_each([Asked(event, arm) for event in events])
+        return Decision(
+            tuple(one.verdict for one in decided),
+            round(1000 * (self.clock() - began), 3),
+            tuple(one.budget for one in decided),
         )
-        return Decision(verdicts, round(1000 * (self.clock() - began), 3))
+
+    def decide_each(self, asked: Sequence[Asked]) -> list[Decided]:
+        """In order. Texts are assessed together, an event with media alone within its own time."""
+        together: dict[bool, list[int]] = {False: [], True: []}
+        groups: list[tuple[bool, list[int]]] = list(together.items())
+        for at, one in enumerate(asked):
+            every_stage = self._is_drawn(one.event)
+            if one.event.media:
+                groups.append((every_stage, [at]))
+            else:
+                together[every_stage].append(at)
+        found: dict[int, Decided] = {}
+        for every_stage, places in groups:
+            decided = self._decided([asked[at] for at in places], every_stage) if places else []
+            found.update(zip(places, decided, strict=True))
+        return [found[at] for at in range(len(asked))]
+
+    def is_to_be_revised(self, decided: Decided) -> bool:
+        """Whether a stage was left for afterwards that the event turned out to need."""
+        return any(why.startswith(AFTERWARDS) for _, why in decided.budget.withheld)
+
+    def revised(self, event: Event, before: Decided) -> Decided:
+        """The verdict that supersedes `before`, with the stages that were left for afterwards."""
+        budget = Budget(
+            every_stage=before.budget.every_stage,
+            every_stage_chance=before.budget.every_stage_chance,
+        )
+        with within(UNGUARDED):
+            (assessment,) = self._assess([event], budget.every_stage)
+        return Decided(before.verdict.revised(assessment), budget)
+
+    def _decided(self, asked: Sequence[Asked], every_stage: bool) -> list[Decided]:
+        seconds, deadline = asked[0].seconds, min(one.deadline for one in asked)
+        has_media = bool(asked[0].event.media)
+        withheld = self.costs.afterwards(seconds) if has_media else {}
+        bounds = StageBounds(
+            withheld, deadline if has_media else math.inf, is_guarded=math.isfinite(seconds)
+        )
+        with within(bounds):
+            assessments = self._assess([one.event for one in asked], every_stage)
+        return [
+            Decided(self._verdict(one, assessment), self._budget(assessment, every_stage))
+            for one, assessment in zip(asked, assessments, strict=True)
+        ]
+
+    def _assess(self, events: Sequence[Event], every_stage: bool) -> Sequence[Assessment]:
+        assess: Callable[..., Sequence[Assessment]] = self.assessor.assess
+        return assess(events, every_stage=True) if every_stage else assess(events)
+
+    def _verdict(self, asked: Asked, assessment: Assessment) -> Verdict:
+        return Verdict.of(
+            asked.event.event_id,
+            assessment,
+            model_version=self.model_version,
+            threshold_version=self.threshold_version,
+            arm=asked.arm,
+        )
+
+    def _budget(self, assessment: Assessment, every_stage: bool) -> Budget:
+        withheld = left_out(assessment.stages)
+        if not (withheld or every_stage):
+            return UNBOUNDED
+        chance = self.costs.every_stage_share if every_stage else None
+        return Budget(every_stage=every_stage, every_stage_chance=chance, withheld=withheld)
+
+    def _is_drawn(self, event: Event) -> bool:
+        """By its id, so that every arm and every replay draws the same events."""
+        if self.costs.every_stage_share <= 0:
+            return False
+        digest = blake2b(event.event_id.encode("utf-8", "surrogatepass"), digest_size=4).digest()
+        return int.from_bytes(digest, "big") < self.costs.every_stage_share * _DRAWN_OF

@@ -12,21 +12,25 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
 from uuid import uuid4
 
 import orjson
 
-from data_contracts.config import Serving
+from data_contracts.config import PRIORITIES, Serving
 from data_contracts.verdicts import Arm, Verdict
 from serving import metrics
 from serving.cascade import Decision
 from serving.logs import say
 from serving.meter import Meter, content_kind
+from serving.micro_batching import ClientLeft
+from serving.request_class import DEFAULT, PRIORITY, priority_of, seconds_allowed
 from serving.requests import OUTPUT_DATATYPES, BadRequest, InferRequest, parse_infer, parse_predict
+from serving.shedding import Refusal, Refused
 from serving.tracing import NoTracing, Tracing
-from serving.verdict_service import Origin, VerdictService
+from serving.verdict_service import Origin, Urgency, VerdictService
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -43,7 +47,6 @@ _ROUTE = re.compile(
 )
 _MIRROR = re.compile(rb"-shadow(:\d+)?$")  # what Envoy appends to the Host of a mirrored request
 _ARMS: dict[bytes, Arm] = {b"stable": "stable", b"baseline": "baseline", b"canary": "canary"}
-_CLASSES = {b"interactive": "interactive", b"normal": "normal", b"bulk": "bulk"}
 _OUTPUTS: dict[str, Callable[[Verdict], float | str]] = {
     "score": lambda verdict: verdict.score,
     "action": lambda verdict: verdict.action,
@@ -124,11 +127,17 @@ class HotPath:
             self._check_route(scope["method"], route)
             _check_content(headers)
             origin = _origin(headers)
+            urgency = self._urgency(headers)
+            self._service.turn_away(urgency)
             body = await self._body(receive, headers)
-            priority, _ = _counted_as(headers)
-            return await self._decide(body, origin, priority, is_v1=route["protocol"] is not None)
+            is_v1 = route["protocol"] is not None
+            return await self._decide(body, origin, urgency, receive, is_v1=is_v1)
         except BadRequest as problem:
             return _problem(problem.status, str(problem))
+        except Refused as shed:
+            return _shed(shed.refusal, str(shed))
+        except ClientLeft:
+            raise _ClientLeftError from None
         except _ClientLeftError:
             raise
         except Exception as error:  # the last line of defence: an answer, and no user text logged
@@ -138,18 +147,22 @@ class HotPath:
                 f"the model failed ({type(error).__name__}); the server's log says where",
             )
 
-    async def _decide(self, body: bytes, origin: Origin, priority: str, *, is_v1: bool) -> _Answer:
+    async def _decide(
+        self, body: bytes, origin: Origin, urgency: Urgency, receive: Receive, *, is_v1: bool
+    ) -> _Answer:
         began = time.perf_counter()
         maximum = self._settings.maximum_batch
         request = (
             InferRequest(parse_predict(body, maximum)) if is_v1 else parse_infer(body, maximum)
         )
-        decision = await self._service.decide(request.events, origin, len(body))
+        decision = await self._service.decide(
+            request.events, origin, len(body), urgency, partial(_left, receive)
+        )
         content = _v1_answer(decision) if is_v1 else self._v2_answer(request, decision)
         encoded = orjson.dumps(content)
         self._meter.answered(
-            "v1" if is_v1 else "v2", priority, origin.arm, content_kind(request.events),
-            time.perf_counter() - began,
+            "v1" if is_v1 else "v2", urgency.priority, origin.arm, content_kind(request.events),
+            time.perf_counter() - began, urgency.is_in_time,
         )  # fmt: skip
         self._meter.verdicts(decision.verdicts)
         version = self._service.cascade.model_version
@@ -158,6 +171,11 @@ class HotPath:
             (b"x-weir-arm", origin.arm.encode()),
         )
         return _Answer(HTTPStatus.OK, encoded, headers)
+
+    def _urgency(self, headers: dict[bytes, bytes]) -> Urgency:
+        priority = priority_of(headers, mirrored=_is_mirrored(headers))
+        seconds = seconds_allowed(headers, priority, self._settings.admission)
+        return Urgency(priority, seconds, time.monotonic() + seconds)
 
     def _v2_answer(self, request: InferRequest, decision: Decision) -> dict[str, Any]:
         return {
@@ -277,14 +295,14 @@ def _origin(headers: dict[bytes, bytes]) -> Origin:
     >>> _origin({b"host": b"127.0.0.1:8600", b"x-weir-priority": b"bulk"})
     Origin(arm='stable', mirrored=True)
     """
-    if _MIRROR.search(headers.get(b"host", b"")):
+    if _is_mirrored(headers):
         return Origin("shadow", mirrored=True)
     arm = headers.get(b"x-weir-arm", b"stable")
     if arm not in _ARMS:
         shown = arm[:40].decode("ascii", "replace")
         known = ", ".join(_ARMS.values())
         raise BadRequest(f"x-weir-arm is {shown!r}; send one of {known}, or leave it out")
-    return Origin(_ARMS[arm], mirrored=headers.get(b"x-weir-priority") == b"bulk")
+    return Origin(_ARMS[arm], mirrored=headers.get(PRIORITY) == b"bulk")
 
 
 def _counted_as(headers: dict[bytes, bytes]) -> tuple[str, str]:
@@ -293,10 +311,15 @@ def _counted_as(headers: dict[bytes, bytes]) -> tuple[str, str]:
     >>> _counted_as({b"x-weir-priority": b"bulk", b"x-weir-arm": b"nonsense"})
     ('bulk', 'stable')
     """
-    if _MIRROR.search(headers.get(b"host", b"")):
+    if _is_mirrored(headers):
         return "shadow", "shadow"
     arm: Arm = _ARMS.get(headers.get(b"x-weir-arm", b""), "stable")
-    return _CLASSES.get(headers.get(b"x-weir-priority", b""), "normal"), arm
+    named = headers.get(PRIORITY, b"").decode("ascii", "replace")
+    return named if named in PRIORITIES else DEFAULT, arm
+
+
+def _is_mirrored(headers: dict[bytes, bytes]) -> bool:
+    return _MIRROR.search(headers.get(b"host", b"")) is not None
 
 
 def _v1_answer(decision: Decision) -> dict[str, Any]:
@@ -327,6 +350,21 @@ def _problem(status: HTTPStatus, message: str) -> _Answer:
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers = ((b"allow", b"POST"),)
     return _Answer(status, orjson.dumps({"error": message}), headers)
+
+
+def _shed(refusal: Refusal, message: str) -> _Answer:
+    """Envoy takes it for a limit that was reached, and does not try again at once."""
+    headers = (
+        (b"retry-after", str(refusal.retry_after_seconds).encode()),
+        (b"x-envoy-ratelimited", b"true"),
+    )
+    return _Answer(refusal.status, orjson.dumps({"error": message}), headers)
+
+
+async def _left(receive: Receive) -> None:
+    """Ends when the client is gone; its request is complete."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _send(send: Send, answer: _Answer) -> None:

@@ -20,10 +20,11 @@ from data_contracts.secrets import ACCOUNT_KEY, secret
 from serving.artefact import load_cascade
 from serving.cascade import Cascade
 from serving.decision_log import DecisionLog
+from serving.expected_work import ExpectedWork
 from serving.hot_path import Application, HotPath
 from serving.logs import configure, say
 from serving.meter import Meter
-from serving.metrics import set_versions
+from serving.metrics import RECORDS_BUFFERED, set_versions
 from serving.tracing import open_tracing
 from serving.verdict_service import VerdictService
 
@@ -40,24 +41,31 @@ def serve(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         )
     listener = take_port(settings.serving.host, arguments.port)
     with listener:
-        cascade = load_cascade(arguments.model, settings, arguments.version)
-        return serve_cascade(cascade, listener, arguments.slot, settings)
+        meter = Meter()
+        cascade = load_cascade(arguments.model, settings, arguments.version, meter)
+        return serve_cascade(cascade, listener, arguments.slot, settings, meter)
 
 
 def serve_cascade(
-    cascade: Cascade, listener: socket.socket, slot: str, settings: Settings
+    cascade: Cascade,
+    listener: socket.socket,
+    slot: str,
+    settings: Settings,
+    meter: Meter | None = None,
 ) -> dict[str, Any]:
     """Answer on `listener` until SIGTERM or SIGINT; then finish what has begun."""
     from serving.predictor import kserve_application  # seconds of imports, after quick checks
 
     host, port = listener.getsockname()[:2]
     configure(settings.observability.log_format, settings.observability.log_level)
-    meter, tracing = Meter(), open_tracing(settings.observability, slot)
+    meter, tracing = meter or Meter(), open_tracing(settings.observability, slot)
     set_versions(cascade.model_version, cascade.threshold_version)
     decision_log = DecisionLog(settings.home / "decisions", slot)
+    meter.watch(RECORDS_BUFFERED, lambda: decision_log.buffered_bytes)
     service = VerdictService(
-        cascade, decision_log, settings.serving.inference_threads, _account_hash(settings)
-    )
+        cascade, decision_log, settings.serving, _expected_work(settings),
+        _account_hash(settings), meter=meter,
+    )  # fmt: skip
     application, models = kserve_application(settings.serving.model_name, port, meter)
     front = HotPath(service, models, application, settings.serving, meter=meter, tracing=tracing)
     decision_log.start()
@@ -125,6 +133,16 @@ def _port_problem(error: OSError, host: str, port: int) -> BadInput:
     if error.errno == errno.EADDRNOTAVAIL:
         return BadInput(f"serving.host {host!r} is no address of this machine; use 127.0.0.1")
     return BadInput(f"port {port} on {host}: {error.strerror}; choose another {setting}")
+
+
+def _expected_work(settings: Settings) -> ExpectedWork:
+    """Of events, without the stages that run after an interactive answer."""
+    stages, serving = settings.ensemble.stages, settings.serving
+    longest = serving.admission.classes["interactive"].deadline_milliseconds
+    longest *= serving.longest_stage_share
+    return ExpectedWork(
+        stages, {name for name, stage in stages.items() if stage.cpu_milliseconds > longest}
+    )
 
 
 def _account_hash(settings: Settings) -> Callable[[str], str] | None:

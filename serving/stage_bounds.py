@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from data_contracts.events import Event
 from data_contracts.verdicts import Assessment, Stage
 
-UNAVAILABLE, TIMED_OUT = "stage_unavailable", "stage_timed_out"
+UNAVAILABLE, TIMED_OUT, AFTERWARDS = "stage_unavailable", "stage_timed_out", "runs_afterwards"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def current_bounds() -> StageBounds:
 
 
 def left_out(stages: Iterable[Stage]) -> tuple[tuple[str, str], ...]:
-    """The stages that a guard left out and why, for `Budget.withheld`.
+    """The stages that were not tried, or given up, and why, for `Budget.withheld`.
 
     >>> left_out([Stage("image", False, skipped_because="stage_timed_out:image"),
     ...           Stage("video", False, skipped_because="clear ham"), Stage("text", True, 0.5)])
@@ -64,8 +65,13 @@ def left_out(stages: Iterable[Stage]) -> tuple[tuple[str, str], ...]:
     return tuple(
         (one.name, one.skipped_because)
         for one in stages
-        if one.skipped_because in (f"{UNAVAILABLE}:{one.name}", f"{TIMED_OUT}:{one.name}")
+        if one.skipped_because in _reasons(one.name)
     )
+
+
+@cache
+def _reasons(stage: str) -> tuple[str, ...]:
+    return tuple(f"{code}:{stage}" for code in (UNAVAILABLE, TIMED_OUT, AFTERWARDS))
 
 
 class VersionedAssessor(Protocol):

@@ -1,19 +1,27 @@
-"""What stands between a checked request and its verdicts: threads, pseudonyms, records."""
+"""Between a checked request and its verdicts: pseudonyms, batches, records, revisions."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
+from typing import NamedTuple
 
+from data_contracts.config import Priority, Serving
 from data_contracts.events import Event
-from data_contracts.verdicts import UNBOUNDED, Arm
+from data_contracts.verdicts import Arm
 from serving import metrics
-from serving.cascade import Cascade, Decision
+from serving.afterwards import Afterwards
+from serving.cascade import Asked, Cascade, Decided, Decision
 from serving.decision_log import NOT_RECORDED, DecisionLog
 from serving.decision_records import UnwrittenRecord, artefact_of
+from serving.expected_work import ExpectedWork
+from serving.meter import Meter
+from serving.micro_batching import MicroBatcher
 
 
 @dataclass(frozen=True)
@@ -24,60 +32,131 @@ class Origin:
     mirrored: bool = False
 
 
+class Urgency(NamedTuple):
+    """The class of a request, the seconds that it allows, and when they end (`time.monotonic`)."""
+
+    priority: Priority = "normal"
+    seconds: float = math.inf
+    deadline: float = math.inf
+
+    @property
+    def is_in_time(self) -> bool:
+        return time.monotonic() <= self.deadline
+
+
+UNHURRIED = Urgency()
+
+
 class VerdictService:
     """Decides in a few threads, so that a long assessment never holds up the event loop.
 
     `hash_account` turns an account into its keyed hash before anything sees it; None where no
-    key is set, then accounts are dropped and counted.
+    key is set, then accounts are dropped and counted. `enrich` adds what the past says; it runs in
+    the threads that decide.
     """
 
     def __init__(
         self,
         cascade: Cascade,
         decision_log: DecisionLog,
-        threads: int,
+        settings: Serving,
+        work_of: Callable[[Event], float] | None = None,
         hash_account: Callable[[str], str] | None = None,
+        enrich: Callable[[Event], Event] = lambda event: event,
+        meter: Meter | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ):
         self.cascade = cascade
         self._log = decision_log
         self._hash_account = hash_account
+        self._enrich = enrich
+        self._meter = meter or Meter()
         self._now = now
         self._artefact = artefact_of(cascade.assessor)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="assess")
+        self._work_of = work_of or ExpectedWork({})
+        self._threads = ThreadPoolExecutor(settings.inference_threads, thread_name_prefix="assess")
+        self._batcher = MicroBatcher[Asked, tuple[Event, Decided]](
+            self._decide, self._threads, settings.inference_threads, settings.admission,
+            settings.batching, lambda asked: self._work_of(asked.event), counts=self._meter,
+        )  # fmt: skip
+        for priority in settings.admission.classes:
+            waiting = partial(self._batcher.queue.waiting, priority)
+            self._meter.watch(metrics.QUEUE_DEPTH.labels(priority), waiting)
+        self._afterwards = Afterwards(self._revise, settings.waiting_revisions, self._meter)
 
-    async def decide(self, events: Sequence[Event], origin: Origin, size_bytes: int) -> Decision:
-        """Verdicts for the events of one request, each recorded or marked as not recorded."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._threads, self._decide_and_record, events, origin, size_bytes
-        )
+    def turn_away(self, urgency: Urgency) -> None:
+        """Before a body is read: raises Refused where any such request would be shed."""
+        self._batcher.turn_away(urgency.priority, urgency.deadline)
+
+    async def decide(
+        self,
+        events: Sequence[Event],
+        origin: Origin,
+        size_bytes: int,
+        urgency: Urgency = UNHURRIED,
+        client_left: Callable[[], Awaitable[object]] | None = None,
+    ) -> Decision:
+        """Verdicts for the events of one request, each recorded or marked as not recorded.
+
+        Raises Refused where the request was shed, ClientLeft where nobody waits any more.
+        """
+        began = time.perf_counter()
+        asked = [
+            Asked(self._pseudonymous(event), origin.arm, urgency.seconds, urgency.deadline)
+            for event in events
+        ]
+        found = await self._batcher.submit(asked, urgency.priority, urgency.deadline, client_left)
+        milliseconds = round(1000 * (time.perf_counter() - began), 3)
+        return self._recorded(found, origin, size_bytes, milliseconds)
 
     def close(self) -> None:
-        """Drop what has not begun, and stop the threads when they are done."""
+        """Shed what waits, finish what has begun, and run the stages that were left."""
+        self._batcher.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._afterwards.close()
 
-    def _decide_and_record(
-        self, events: Sequence[Event], origin: Origin, size_bytes: int
+    def _decide(self, asked: Sequence[Asked]) -> list[tuple[Event, Decided]]:
+        """Runs in a worker thread; acts on nothing, since it may be called again."""
+        known = [one._replace(event=self._enrich(one.event)) for one in asked]
+        decided = self.cascade.decide_each(known)
+        return [(one.event, found) for one, found in zip(known, decided, strict=True)]
+
+    def _recorded(
+        self,
+        found: Sequence[tuple[Event, Decided]],
+        origin: Origin,
+        size_bytes: int,
+        milliseconds: float,
     ) -> Decision:
-        known = [self._pseudonymous(event) for event in events]
-        decision = self.cascade.decide(known, origin.arm)
-        records = self._records(known, decision, origin)
-        return decision if self._log.append(records, size_bytes) else _unrecorded(decision)
+        records = [self._record(event, one, origin.mirrored, milliseconds) for event, one in found]
+        verdicts = tuple(one.verdict for _, one in found)
+        budgets = tuple(one.budget for _, one in found)
+        if not self._log.append(records, size_bytes):
+            self._meter.degraded(NOT_RECORDED)
+            verdicts = tuple(replace(one, reasons=(*one.reasons, NOT_RECORDED)) for one in verdicts)
+        for event, one in found:
+            for _, why in one.budget.withheld:
+                self._meter.degraded(why.partition(":")[0])
+            if self.cascade.is_to_be_revised(one):
+                self._afterwards.offer((event, one, origin.mirrored))
+        return Decision(verdicts, milliseconds, budgets)
 
-    def _records(
-        self, events: Sequence[Event], decision: Decision, origin: Origin
-    ) -> list[UnwrittenRecord]:
-        """Of events as they were decided. Only gathers: the log's thread encodes."""
-        decided_at = self._now().isoformat()
-        budgets = decision.budgets or (UNBOUNDED,) * len(events)
-        return [
-            UnwrittenRecord(
-                verdict, event, decided_at, origin.mirrored, decision.milliseconds,
-                self._artefact, budget,
-            )
-            for event, verdict, budget in zip(events, decision.verdicts, budgets, strict=True)
-        ]  # fmt: skip
+    def _revise(self, left: tuple[Event, Decided, bool]) -> None:
+        """The stages that did not fit; the verdict that supersedes goes on record."""
+        event, before, mirrored = left
+        began = time.perf_counter()
+        revised = self.cascade.revised(event, before)
+        milliseconds = round(1000 * (time.perf_counter() - began), 3)
+        self._log.append([self._record(event, revised, mirrored, milliseconds)], len(event.text))
+
+    def _record(
+        self, event: Event, decided: Decided, mirrored: bool, milliseconds: float
+    ) -> UnwrittenRecord:
+        """Of an event as it was decided. Only gathers: the log's thread encodes."""
+        return UnwrittenRecord(
+            decided.verdict, event, self._now().isoformat(), mirrored, milliseconds,
+            self._artefact, decided.budget,
+        )  # fmt: skip
 
     def _pseudonymous(self, event: Event) -> Event:
         if event.account is None:
@@ -86,8 +165,3 @@ class VerdictService:
             metrics.ACCOUNTS_DROPPED.inc()
             return event.model_copy(update={"account": None})
         return event.model_copy(update={"account": self._hash_account(event.account)})
-
-
-def _unrecorded(decision: Decision) -> Decision:
-    marked = (replace(one, reasons=(*one.reasons, NOT_RECORDED)) for one in decision.verdicts)
-    return replace(decision, verdicts=tuple(marked))

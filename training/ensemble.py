@@ -40,7 +40,7 @@ from training.ngram_log_odds import NgramLogOdds
 from training.parts import Parts
 from training.policy import Policy
 from training.stage_sources import StageSources
-from training.text_stack import TextStack
+from training.text_stack import Glance, TextStack
 from training.unfamiliarity import Ground
 
 ENCODER, SPECIALIST, PREFILTER = "encoder.onnx", "text_specialist.onnx", "prefilter.txt"
@@ -167,6 +167,10 @@ class Ensemble:
         """What it was trained on: datasets, rows, parameters, quality out of fold."""
         return self.parts.training
 
+    def has_stage(self, name: str) -> bool:
+        """Whether it was trained with this stage beside the text."""
+        return self.parts.fused is not None and name in self.parts.fused.stages
+
     def assess(
         self,
         events: Sequence[Event],
@@ -179,10 +183,14 @@ class Ensemble:
         `every_stage` forbids every early exit; `budget_milliseconds` bounds the expected CPU of
         the stages that are tried for one event beyond the cheap ones.
         """
-        return [self._assess(event, every_stage, budget_milliseconds) for event in events]
+        return [
+            self._assess(event, glance, every_stage, budget_milliseconds)
+            for event, glance in zip(events, self._text.glances(events), strict=True)
+        ]
 
-    def _assess(self, event: Event, every_stage: bool, budget_milliseconds: float) -> Assessment:
-        glance = self._text.glance(event)
+    def _assess(
+        self, event: Event, glance: Glance, every_stage: bool, budget_milliseconds: float
+    ) -> Assessment:
         if self._fused is None or not self._fused.is_called_for(event):
             return self._text.assess(event, glance, every_stage=every_stage)
         return self._fused.assess(

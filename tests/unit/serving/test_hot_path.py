@@ -12,7 +12,8 @@ from data_contracts.config import load_settings
 from data_contracts.events import Event
 from serving.cascade import Cascade, Decision
 from serving.hot_path import HotPath
-from serving.verdict_service import Origin
+from serving.shedding import Refusal, Refused
+from serving.verdict_service import Origin, Urgency
 from tests.stand_ins.capital_letters import CapitalLetters
 
 SERVING = load_settings({}).serving.model_copy(update={"maximum_body_bytes": 100})
@@ -25,7 +26,13 @@ class AtOnce:
 
     cascade = Cascade(CapitalLetters(), "7", "t")
 
-    async def decide(self, events: list[Event], origin: Origin, size_bytes: int) -> Decision:
+    def turn_away(self, urgency: Urgency) -> None:
+        if urgency.priority == "bulk":
+            raise Refused(Refusal("bulk", "saturated", 3))
+
+    async def decide(
+        self, events: list[Event], origin: Origin, size_bytes: int, *rest: object
+    ) -> Decision:
         return self.cascade.decide(events, origin.arm)
 
 
@@ -108,3 +115,17 @@ def test_other_routes_get_their_bounded_body_from_the_fallback() -> None:
     assert ask(parts(b"ab", b"cd"), "/other")[:2] == (299, b"fallback got abcd")
     assert ask(parts(b"x" * 101), "/other")[0] == 413
     assert ask(parts(b"x" * 101), "/other", "GET")[0] == 299
+
+
+def test_a_shed_request_is_told_when_to_come_again_before_its_body_is_read() -> None:
+    status, body, headers = ask(parts(b"never read"), headers=((b"x-weir-priority", b"bulk"),))
+    assert (status, headers[b"retry-after"]) == (503, b"3")
+    assert headers[b"x-envoy-ratelimited"] == b"true"  # else Envoy tries again at once
+    assert b"the waiting room is full" in body
+
+
+def test_a_class_and_a_deadline_that_are_none_are_refused_by_name() -> None:
+    for name, value in ((b"x-weir-priority", b"now"), (b"x-weir-deadline-milliseconds", b"-1")):
+        status, body, _ = ask(parts(BODY), headers=((name, value),))
+        assert status == 400
+        assert name in body

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+from data_contracts.config import load_settings
 from data_contracts.events import Event, parse_event
-from data_contracts.verdicts import Assessment
+from data_contracts.verdicts import Action, Assessment, Stage
 from serving import metrics
-from serving.cascade import Cascade, Decision
+from serving.cascade import Cascade, Decision, StageCosts
 from serving.decision_log import DecisionLog, LogLimits
 from serving.decision_records import read_records
 from serving.replay import replay
-from serving.verdict_service import Origin, VerdictService
+from serving.shedding import Refused
+from serving.stage_bounds import current_bounds
+from serving.verdict_service import Origin, Urgency, VerdictService
 from tests.stand_ins.capital_letters import CapitalLetters
 
 EVENT = parse_event({"event_id": "e1", "text": "Hi", "account": "bob", "context": {"a": None}})
@@ -36,7 +42,10 @@ def decide(
     log = DecisionLog(folder, "a", limits)
     log.start()
     service = VerdictService(
-        Cascade(model, "7", "t"), log, 1, (lambda account: account[::-1]) if key else None
+        Cascade(model, "7", "t"),
+        log,
+        load_settings({}).serving,
+        hash_account=(lambda account: account[::-1]) if key else None,
     )
     decision = asyncio.run(service.decide([EVENT], Origin("shadow", mirrored=True), 10))
     service.close()
@@ -68,4 +77,45 @@ def test_without_a_key_accounts_are_left_out_and_counted(tmp_path: Path) -> None
 def test_a_verdict_that_could_not_be_recorded_says_so(tmp_path: Path) -> None:
     decision = decide(tmp_path, CapitalLetters(), LogLimits(buffered_bytes=5))
     assert decision.verdicts[0].reasons[-1] == "decision_not_recorded"
+    assert list(read_records(next(tmp_path.iterdir()))) == []
+
+
+class Deferring(Witness):
+    """A stage `ocr` runs where it is not withheld, and finds a shout."""
+
+    def assess(self, events: Sequence[Event]) -> list[Assessment]:
+        self.seen += events
+        why = current_bounds().withheld.get("ocr")
+        stage = Stage("ocr", why is None, 0.9 if why is None else None, why)
+        action: Action = "block" if why is None else "allow"
+        return [Assessment(0.9 if why is None else 0.1, action, (), (stage,)) for _ in events]
+
+
+def test_a_stage_left_for_afterwards_puts_a_second_revision_on_record(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path, "a")
+    log.start()
+    cascade = Cascade(Deferring(), "7", "t", StageCosts({"ocr": 110.0}, longest_share=0.4))
+    service = VerdictService(cascade, log, load_settings({}).serving)
+    media = [{"kind": "image", "sha256": "0" * 64, "path": "a.png"}]
+    picture = parse_event({"event_id": "p", "text": "Hi", "media": media})
+    urgency = Urgency("interactive", 0.08, time.monotonic() + 60)
+    decision = asyncio.run(service.decide([picture], Origin("stable"), 10, urgency))
+    service.close()
+    log.close()
+    first, second = read_records(next(tmp_path.iterdir()))
+    assert first.verdict == decision.verdicts[0]
+    assert (first.verdict.action, first.verdict.revision) == ("allow", 0)
+    assert (second.verdict.action, second.verdict.revision) == ("block", 1)
+    assert first.budget.withheld == (("ocr", "runs_afterwards:ocr"),)
+
+
+def test_what_cannot_be_answered_in_time_is_refused_and_not_recorded(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path, "a")
+    log.start()
+    service = VerdictService(Cascade(Witness(), "7", "t"), log, load_settings({}).serving)
+    late = Urgency("normal", 0.1, time.monotonic() - 1)
+    with pytest.raises(Refused, match="normal request shed"):
+        asyncio.run(service.decide([EVENT], Origin("stable"), 10, late))
+    service.close()
+    log.close()
     assert list(read_records(next(tmp_path.iterdir()))) == []
