@@ -27,6 +27,9 @@ AT, DOLLAR, EXCLAMATION, DIGIT = range(17, 21)
 LOWER, UPPER, TURKISH_LOWER, TURKISH_UPPER, CYRILLIC_LOWER, CYRILLIC_UPPER = range(21, 27)
 OTHER_LOWER, OTHER_UPPER, HAN, KANA, ARABIC, DEVANAGARI, LETTER = range(27, 34)
 KINDS = 34
+SMALL_LETTERS = (LOWER, TURKISH_LOWER, CYRILLIC_LOWER, OTHER_LOWER)
+LARGE_LETTERS = (UPPER, TURKISH_UPPER, CYRILLIC_UPPER, OTHER_UPPER)
+FIELD = 10  # bits of a count within the sums over words
 
 MOST_ROWS = (1 << 12) - 1  # a row number and a bucket of 20 bits are below 2^32 - 1 together
 BASE = 0x9E3779B1  # odd
@@ -54,7 +57,7 @@ Points = NDArray[np.uint8] | Codes
 
 
 class Words(NamedTuple):
-    """Runs of letters and digits: (start, end) int64[w], `hashes` uint32[w].
+    """Runs of letters and digits: (start, end) int64[w], `hashes` and `letters` uint32[w].
 
     `first` int64[m + 1] is where each text's words begin. A hash is a polynomial of the characters
     in lower case, `starts[0]` the lowest power, as of Karp & Rabin 1987.
@@ -63,6 +66,7 @@ class Words(NamedTuple):
     starts: Positions
     ends: Positions
     hashes: Codes
+    letters: Codes
     first: Positions
 
 
@@ -83,7 +87,7 @@ class Characters:
 
     @cached_property
     def words(self) -> Words:
-        return Words(*_words(self.codes, self.kinds, self.starts))
+        return Words(*_words(self.codes, self.kinds, self.starts, _weights()))
 
 
 def characters(texts: Sequence[str]) -> Characters:
@@ -149,15 +153,16 @@ def hash_of(codes: Codes, start: int, end: int) -> np.uint32:
 
 
 @kernel(
-    "Tuple((int64[::1], int64[::1], uint32[::1], int64[::1]))(uint32[::1], uint8[::1], int64[::1])"
+    "Tuple((int64[::1], int64[::1], uint32[::1], uint32[::1], int64[::1]))"
+    "(uint32[::1], uint8[::1], int64[::1], uint32[::1])"
 )
 def _words(
-    codes: Codes, kinds: Kinds, texts: Positions
-) -> tuple[Positions, Positions, Codes, Positions]:
+    codes: Codes, kinds: Kinds, texts: Positions, weights: Codes
+) -> tuple[Positions, Positions, Codes, Codes, Positions]:
     most = len(codes) // 2 + 1  # a word ends with a blank or a sign
     starts, ends = np.empty(most, np.int64), np.empty(most, np.int64)
-    hashes, first = np.empty(most, np.uint32), np.zeros(len(texts), np.int64)
-    found = 0
+    hashes, letters = np.empty(most, np.uint32), np.empty(most, np.uint32)
+    first, found = np.zeros(len(texts), np.int64), 0
     for text in range(len(texts) - 1):
         at = texts[text]
         while at < texts[text + 1]:
@@ -165,12 +170,16 @@ def _words(
                 at += 1
                 continue
             starts[found] = at
+            hashed, power, sorts = np.uint32(0), np.uint32(1), np.uint32(0)
             while kinds[at] >= DIGIT:  # the blank after a text ends its last word
+                hashed = np.uint32(hashed + (codes[at] + np.uint32(1)) * power)
+                power = np.uint32(power * np.uint32(BASE))
+                sorts = np.uint32(sorts + weights[kinds[at]])
                 at += 1
-            ends[found], hashes[found] = at, hash_of(codes, starts[found], at)
+            ends[found], hashes[found], letters[found] = at, hashed, sorts
             found += 1
         first[text + 1] = found
-    return starts[:found], ends[:found], hashes[:found], first
+    return starts[:found], ends[:found], hashes[:found], letters[:found], first
 
 
 @kernel()
@@ -180,6 +189,15 @@ def is_spread(kinds: Kinds, at: int) -> bool:
     if not is_lone or kinds[at + 2] < LOWER or kinds[at + 3] >= DIGIT:  # most often at once
         return False
     return bool(kinds[at + 4] >= LOWER and kinds[at + 5] < DIGIT)
+
+
+@cache
+def _weights() -> Codes:
+    """uint32[KINDS]: an upper-case letter, a lower-case one and a digit count in fields apart."""
+    weights = np.zeros(KINDS, np.uint32)
+    weights[list(LARGE_LETTERS)], weights[list(SMALL_LETTERS)] = 1, 1 << FIELD
+    weights[DIGIT] = 1 << (2 * FIELD)
+    return weights
 
 
 @cache

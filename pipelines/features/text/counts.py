@@ -27,7 +27,7 @@ _RATIOS: dict[str, tuple[range | tuple[int, ...], range | tuple[int, ...]]] = {
     "length_log": (_ALL, ()),  # their logarithm is taken at the end
     "words_log": ((tally.WORDS,), ()),
     "word_length_mean": (range(kind.DIGIT, kind.KINDS), _PER_WORD),
-    "upper_share": (tally.LARGE_LETTERS, _PER_LETTER),
+    "upper_share": (kind.LARGE_LETTERS, _PER_LETTER),
     "digit_share": ((kind.DIGIT,), _PER_CHARACTER),
     "sign_share": (range(kind.QUESTION, kind.DIGIT), _PER_CHARACTER),
     "exclamations": ((kind.EXCLAMATION,), ()),

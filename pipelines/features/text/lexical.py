@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.features.text.characters import characters, chunks
+from pipelines.features.text.characters import characters, chunks, points
 from pipelines.features.text.counts import COUNTED, SCRIPTS, Columns, counted
-from pipelines.features.text.markup import markup
+from pipelines.features.text.markup import markup, quoted_lines
 from pipelines.features.text.normalisation import INVISIBLE, MAX_CHARACTERS, readable
 from pipelines.features.text.tallies import TOP_LEVEL_DOMAINS
 
@@ -92,13 +92,13 @@ def _places(names: tuple[str, ...]) -> list[int]:
 
 def _as_written(text: str) -> AsWritten:
     found = markup(text)
-    quoted = text.count("\n>") if ">" in text else 0
+    quoted, lines = quoted_lines(points(text)) if ">" in text else (0, 0)
     foreign = not text.isascii() and _FOREIGN.search(text) is not None
     return AsWritten(
         raw_length_log=log1p(len(text)),
         tags=found.tags,
         markup_log=log1p(found.characters),
-        quoted_line_share=quoted / (1 + text.count("\n")) if quoted else 0.0,
+        quoted_line_share=quoted / (1 + lines),
         invisibles=len(INVISIBLE.findall(text)) if foreign else 0,
         mixed_script=len(_MIXED_SCRIPT.findall(text)) if foreign else 0,
         emoji=len(_EMOJI.findall(text)) if foreign else 0,

@@ -10,7 +10,7 @@ from pipelines.features.text.characters import Points, points, text_of
 from pipelines.kernels import kernel
 
 LONGEST_TAG = 2000  # characters between its first and its last
-_LESS, _GREATER, _SLASH, _EXCLAMATION, _SPACE = 0x3C, 0x3E, 0x2F, 0x21, 0x20
+_LESS, _GREATER, _SLASH, _EXCLAMATION, _SPACE, _NEWLINE = map(ord, "<>/! \n")
 _A, _Z, _TO_LOWER = 0x61, 0x7A, 0x20
 
 
@@ -56,3 +56,13 @@ def _without_tags(text: Points) -> tuple[Points, int, int]:
         plain[kept] = text[at]
         at, kept = at + 1, kept + 1
     return plain[:kept], tags, characters
+
+
+@kernel("UniTuple(int64, 2)(uint8[::1])", "UniTuple(int64, 2)(uint32[::1])")
+def quoted_lines(text: Points) -> tuple[int, int]:
+    """(lines that begin with >, lines) after the first."""
+    quoted, lines = 0, 0
+    for at in range(len(text) - 1):
+        quoted += (text[at] == _NEWLINE) & (text[at + 1] == _GREATER)
+        lines += text[at] == _NEWLINE
+    return quoted, lines + (len(text) > 0 and text[len(text) - 1] == _NEWLINE)

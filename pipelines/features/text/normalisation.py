@@ -113,6 +113,7 @@ def _tidy(text: Points, kinds_of: Kinds) -> Points:
     """Lines without blanks around them, none empty, and one blank for several."""
     tidy = np.empty_like(text)
     kept, solid, is_before_line = 0, 0, True  # what is solid ends with no blank
+    last = _NEWLINE
     for at in range(len(text)):
         point = text[at]
         if point == _NEWLINE:
@@ -123,10 +124,11 @@ def _tidy(text: Points, kinds_of: Kinds) -> Points:
             if is_blank:
                 continue
             tidy[kept] = _NEWLINE
-            kept, is_before_line = kept + (kept > 0), False
-        point = _SPACE if _TAB <= point <= _RETURN else point
+            kept, is_before_line, last = kept + (kept > 0), False, _NEWLINE
+        point = _SPACE if _TAB <= point <= _RETURN else int(point)
         tidy[kept] = point
-        kept += not (point == _SPACE and kept > 0 and tidy[kept - 1] == _SPACE)
+        kept += (point != _SPACE) | (last != _SPACE)
+        last = point
         solid = solid if is_blank else kept
         if solid >= CANONICAL_CHARACTERS:
             break

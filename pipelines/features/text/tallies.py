@@ -16,23 +16,17 @@ from pipelines.features.text.characters import (
     BRACKET,
     COLON,
     CURRENCY,
-    CYRILLIC_LOWER,
-    CYRILLIC_UPPER,
     DIGIT,
     DOLLAR,
     DOT,
+    FIELD,
     HYPHEN,
     KINDS,
     LOWER,
     NEWLINE,
-    OTHER_LOWER,
-    OTHER_UPPER,
     PERCENT,
     QUESTION,
     SLASH,
-    TURKISH_LOWER,
-    TURKISH_UPPER,
-    UPPER,
     Characters,
     Codes,
     Kinds,
@@ -50,8 +44,6 @@ TOP_LEVEL_DOMAINS = (
     "be", "xyz", "top", "club", "tk", "de", "fr", "in",
 )  # fmt: skip
 _MONEY = ("tl", "usd", "eur", "euro", "euros", "gbp", "pound", "pounds", "dollar", "dollars", "元")
-SMALL_LETTERS = (LOWER, TURKISH_LOWER, CYRILLIC_LOWER, OTHER_LOWER)
-LARGE_LETTERS = (UPPER, TURKISH_UPPER, CYRILLIC_UPPER, OTHER_UPPER)
 
 # The first columns are the characters of each kind, the blanks around a text left out.
 (
@@ -61,8 +53,7 @@ LARGE_LETTERS = (UPPER, TURKISH_UPPER, CYRILLIC_UPPER, OTHER_UPPER)
     ELLIPSES, IS_REPLY, FIRST_LINE, REPEATS,
 ) = range(KINDS, KINDS + 19)  # fmt: skip
 COUNTS = KINDS + 19
-_FIELD = 10  # bits of a count within the sums over words
-_ONE_FIELD = (1 << _FIELD) - 1
+_ONE_FIELD = (1 << FIELD) - 1
 _LANES = 4
 
 Counts = NDArray[np.float64]
@@ -74,16 +65,9 @@ def tallied(text: Characters) -> Counts:
 
 
 @cache
-def _known() -> tuple[Codes, Codes, Codes, Codes]:
-    """uint32[KINDS] of a letter's and a digit's weight, and the hashes of some words.
-
-    An upper-case letter, a lower-case one and a digit count in fields apart. Of a word of a
-    thousand letters and more the counts are wrong, and the same everywhere.
-    """
-    weights = np.zeros(KINDS, np.uint32)
-    weights[list(LARGE_LETTERS)], weights[list(SMALL_LETTERS)] = 1, 1 << _FIELD
-    weights[DIGIT] = 1 << (2 * _FIELD)
-    return weights, _hashes("www", "re"), _hashes(*TOP_LEVEL_DOMAINS), _hashes(*_MONEY)
+def _known() -> tuple[Codes, Codes, Codes]:
+    """The hashes of some words."""
+    return _hashes("www", "re"), _hashes(*TOP_LEVEL_DOMAINS), _hashes(*_MONEY)
 
 
 def _hashes(*words: str) -> Codes:
@@ -100,17 +84,15 @@ def _characters(kinds: Kinds, found: Counts) -> None:
 
 
 @kernel()
-def _words(kinds: Kinds, starts: Positions, ends: Positions, weights: Codes, found: Counts) -> None:
+def _words(kinds: Kinds, starts: Positions, ends: Positions, letters: Codes, found: Counts) -> None:
     found[WORDS] = len(starts)
     for word in range(len(starts)):
-        length, total = ends[word] - starts[word], np.uint32(0)
-        for at in range(starts[word], ends[word]):
-            total = np.uint32(total + weights[kinds[at]])
-        upper, lower = total & _ONE_FIELD, (total >> _FIELD) & _ONE_FIELD
-        digits = total >> (2 * _FIELD)
-        found[CAPITAL_WORDS] += length >= CAPITALS and lower == 0 and upper > 0
+        length = ends[word] - starts[word]
+        upper, lower = letters[word] & _ONE_FIELD, (letters[word] >> FIELD) & _ONE_FIELD
+        digits = letters[word] >> (2 * FIELD)
+        found[CAPITAL_WORDS] += (length >= CAPITALS) & (lower == 0) & (upper > 0)
         found[NUMBERS] += digits == length
-        found[LEET_WORDS] += 0 < digits < length
+        found[LEET_WORDS] += (digits > 0) & (digits < length)
         if length == 1 and word + 2 < len(starts):
             found[SPREAD_WORDS] += is_spread(kinds, starts[word])
 
@@ -171,13 +153,11 @@ def _token(kinds: Kinds, at: int) -> tuple[int, int]:
 
 
 @kernel()
-def _links(
-    codes: Codes, kinds: Kinds, start: int, end: int, www: np.uint32, domains: Codes, found: Counts
-) -> None:
+def _links(codes: Codes, kinds: Kinds, www: np.uint32, domains: Codes, found: Counts) -> None:
     """Tokens with ://, with www. or with a name of a known top-level domain."""
-    links, number, link_end = np.empty((end - start) // 2 + 1, np.uint32), 0, start
-    for at in range(start + 1, end - 1):
-        is_sign = kinds[at] == DOT or kinds[at] == SLASH
+    links, number, link_end = np.empty(len(kinds) // 2 + 1, np.uint32), 0, 0
+    for at in range(1, len(kinds) - 1):
+        is_sign = (kinds[at] == DOT) | (kinds[at] == SLASH)
         if is_sign and at >= link_end and _is_of_link(codes, kinds, at, www, domains):
             link_start, link_end = _token(kinds, at)
             links[number] = hash_of(codes, link_start, link_end)
@@ -212,8 +192,8 @@ def _numbers(kinds: Kinds, start: int, end: int, found: Counts) -> None:
 
 
 @kernel()
-def _is_before_money(codes: Codes, kinds: Kinds, at: int, end: int, money: Codes) -> bool:
-    word = min(at + 1 + (kinds[at + 1] == BLANK), end - 1)
+def _is_before_money(codes: Codes, kinds: Kinds, at: int, money: Codes) -> bool:
+    word = min(at + 1 + (kinds[at + 1] == BLANK), len(kinds) - 1)
     if kinds[word] < LOWER:
         return False
     after = word
@@ -223,31 +203,27 @@ def _is_before_money(codes: Codes, kinds: Kinds, at: int, end: int, money: Codes
 
 
 @kernel()
-def _references(
-    codes: Codes, kinds: Kinds, start: int, end: int, money: Codes, found: Counts
-) -> None:
+def _references(codes: Codes, kinds: Kinds, money: Codes, found: Counts) -> None:
     """Addresses of mail; digits with a sign or a word of money, or with a per cent sign."""
-    for at in range(start + 1, end - 1):
+    for at in range(1, len(kinds) - 1):
         kind = kinds[at]
-        if kind <= NEWLINE or kind >= LOWER:
+        if (kind <= NEWLINE) | (kind >= LOWER):
             continue
         if kind == DIGIT and kinds[at + 1] != DIGIT:
-            found[AMOUNTS] += _is_before_money(codes, kinds, at, end, money)
+            found[AMOUNTS] += _is_before_money(codes, kinds, at, money)
         elif kind == AT:
             found[EMAILS] += kinds[at - 1] >= DIGIT and kinds[at + 1] >= DIGIT
         elif kind == CURRENCY or kind == DOLLAR or kind == PERCENT:
-            after = min(at + 1 + (kinds[at + 1] == BLANK), end - 1)
-            before = max(at - 1 - (kinds[at - 1] == BLANK), start)
+            after = min(at + 1 + (kinds[at + 1] == BLANK), len(kinds) - 1)
+            before = max(at - 1 - (kinds[at - 1] == BLANK), 0)
             leads = kind != PERCENT and kinds[after] == DIGIT
             found[AMOUNTS] += leads or kinds[before] == DIGIT
 
 
 @kernel()
-def _layout(
-    codes: Codes, kinds: Kinds, start: int, end: int, prefixes: Codes, found: Counts
-) -> None:
-    dots, line = 0, end - 1
-    for at in range(start + 1, end):
+def _layout(codes: Codes, kinds: Kinds, prefixes: Codes, found: Counts) -> None:
+    dots, line = 0, len(kinds) - 1
+    for at in range(1, len(kinds)):
         if kinds[at] == DOT:
             dots += 1
         elif dots:
@@ -255,9 +231,9 @@ def _layout(
             dots = 0
         if kinds[at] == NEWLINE:
             line = min(line, at)
-    found[FIRST_LINE] = line - start - 1
-    if end - start > 3 and kinds[start + 3] == COLON:
-        found[IS_REPLY] = hash_of(codes, start + 1, start + 3) == prefixes[1]
+    found[FIRST_LINE] = line - 1
+    if len(kinds) > 3 and kinds[3] == COLON:
+        found[IS_REPLY] = hash_of(codes, 1, 3) == prefixes[1]
 
 
 @kernel()
@@ -274,23 +250,24 @@ def _repeats(codes: Codes) -> int:
 
 @kernel(
     "float64[:, ::1](uint32[::1], uint8[::1], int64[::1], int64[::1], int64[::1], uint32[::1],"
-    " int64[::1], uint32[::1], uint32[::1], uint32[::1], uint32[::1])"
+    " uint32[::1], int64[::1], uint32[::1], uint32[::1], uint32[::1])"
 )
 def _tallied(
     codes: Codes, kinds: Kinds, starts: Positions, word_starts: Positions, word_ends: Positions,
-    hashes: Codes, first: Positions, weights: Codes, prefixes: Codes, domains: Codes, money: Codes,
+    hashes: Codes, letters: Codes, first: Positions, prefixes: Codes, domains: Codes, money: Codes,
 ) -> Counts:  # fmt: skip
     counts = np.zeros((len(starts) - 1, COUNTS))
     for row in range(len(counts)):
-        found, start, end = counts[row], starts[row], starts[row + 1]
+        found, here = counts[row], slice(starts[row], starts[row + 1])
+        lowered, signs = codes[here], kinds[here]
         words = slice(first[row], first[row + 1])
         begins, ends, names = word_starts[words], word_ends[words], hashes[words]
-        _characters(kinds[start + 1 : end - 1], found)
-        _words(kinds, begins, ends, weights, found)
+        _characters(signs[1:-1], found)
+        _words(kinds, begins, ends, letters[words], found)
         found[DISTINCT_WORDS] = _different(names, len(names))
-        _links(codes, kinds, start, end, prefixes[0], domains, found)
-        _numbers(kinds, start, end, found)
-        _references(codes, kinds, start, end, money, found)
-        _layout(codes, kinds, start, end, prefixes, found)
-        found[REPEATS] = _repeats(codes[start:end])
+        _links(lowered, signs, prefixes[0], domains, found)
+        _numbers(kinds, starts[row], starts[row + 1], found)
+        _references(lowered, signs, money, found)
+        _layout(lowered, signs, prefixes, found)
+        found[REPEATS] = _repeats(lowered)
     return counts

@@ -205,9 +205,10 @@ def _lone_letters(kinds: Kinds, starts: Positions) -> Positions:
     """(row, position) of each lone letter after which two more follow, a sign between them."""
     spread, found = np.empty((len(kinds) // 2 + 1, 2), np.int64), 0
     for row in range(len(starts) - 1):
-        for at in range(starts[row] + 1, starts[row + 1] - 5):
-            if is_spread(kinds, at):
-                spread[found, 0], spread[found, 1] = row, at
+        here = kinds[starts[row] : starts[row + 1]]
+        for at in range(1, len(here) - 5):
+            if is_spread(here, at):
+                spread[found, 0], spread[found, 1] = row, at + starts[row]
                 found += 1
     return spread[:found]
 
