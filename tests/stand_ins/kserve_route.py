@@ -1,0 +1,42 @@
+"""KServe's own inference routes around a model that does nothing: `kserve_route PORT`.
+
+The baseline of `make bench-serving`: what KServe's server costs a request, with none of our code and KServe's own logging.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+from kserve import Model, ModelServer
+from kserve.model_server import app
+from kserve.protocol.rest.server import RESTServer
+
+
+class Nothing(Model):  # type: ignore[misc]
+    """Answers each instance with the same score."""
+
+    def predict(self, payload: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
+        return {"predictions": [{"score": 0.01} for _ in payload["instances"]]}
+
+
+def main(port: int) -> None:
+    model = Nothing("spam")
+    model.load()
+    server = ModelServer(http_port=port, registered_models=None, enable_grpc=False)
+    server.registered_models.update(model)
+    rest = RESTServer(
+        "kserve.model_server:app", server.dataplane, server.model_repository_extension, port
+    )
+    rest.create_application()
+    listener = socket.create_server(("127.0.0.1", port))
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    number = int(sys.argv.pop())
+    main(number)
