@@ -1,6 +1,7 @@
 """KServe's own inference routes around a model that does nothing: `kserve_route PORT`.
 
-The baseline of `make bench-serving`: what KServe's server costs a request, with none of our code and KServe's own logging.
+The baseline of `make bench-serving`: what KServe's server costs a request with its own logging and
+none of our code.
 """
 
 from __future__ import annotations
