@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,6 +17,10 @@ from serving.stage_bounds import UNGUARDED, within
 if TYPE_CHECKING:
     from serving.guarded_stages import StageCounts
 
+_WHITE_PNG = (  # 64 by 64 pixels
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAAK0lEQVR42u3MMREAAAgE"
+    "oNf+nTWEmwcBqMlNRyAQCAQCgUAgEAgEAsHzYAFQLQF/OJ8+2wAAAABJRU5ErkJggg=="
+)
 _WARM_UP = [
     Event(event_id="warm-up", text="The first request finds every model loaded."),
     Event(  # with something beside its text, in a language for which names are looked up
@@ -68,16 +71,8 @@ def load_cascade(
 
 def _picture() -> Event:
     """An event with a white picture in it."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.new("RGB", (64, 64), "white").save(buffer, "PNG")
-    content = buffer.getvalue()
-    reference = MediaReference(
-        kind="image",
-        sha256=hashlib.sha256(content).hexdigest(),
-        bytes=base64.b64encode(content).decode(),
-    )
+    digest = hashlib.sha256(base64.b64decode(_WHITE_PNG)).hexdigest()
+    reference = MediaReference(kind="image", sha256=digest, bytes=_WHITE_PNG)
     return Event(event_id="warm-up-picture", text="A picture.", media=(reference,))
 
 
