@@ -126,6 +126,20 @@ class Review(Section):
     lease_hours: Annotated[float, Field(gt=0)]
 
 
+class FeatureStore(Section):
+    """The online feature store: embedded for one machine, Redis where servers share one.
+
+    Where Redis is says the secret WEIR_REDIS_URL. A call waits `timeout_milliseconds` for a
+    connection, and as long for an answer. `maximum_gib` bounds LMDB; Redis has `maxmemory`, and
+    forgets what was not written for `time_to_live_days`.
+    """
+
+    engine: Literal["lmdb", "redis"]
+    maximum_gib: Annotated[float, Field(gt=0)]
+    time_to_live_days: Annotated[float, Field(ge=7)]  # trends and trails look back over a week
+    timeout_milliseconds: Annotated[float, Field(gt=0)]
+
+
 class EnsembleStage(Section):
     """One stage beside the text: `module:Class` of its extractor and specialist, and its cost.
 
@@ -255,12 +269,23 @@ class StageGuards(Section):
         return failures
 
 
+class TransportSecurity(Section):
+    """TLS of a model server, REST and gRPC: a certificate (with its chain) and its key, in PEM."""
+
+    certificate: Path
+    key: Path
+
+
 class Serving(Section):
     """The data plane: the gateway, and one port a model-server slot above `first_slot_port`.
 
     Without a `media_pool` the one server of a slot answers everything. A stage that is expected to
     take more than `longest_stage_share` of a request's time runs after the answer, and revises it;
     at most `waiting_revisions` wait for that. Of all events `every_stage_share` run every stage.
+
+    A model server also answers gRPC where `grpc_port` says so (0: any free one). With
+    `authentication: tokens` it asks for one of the bearer tokens of `tokens_file`, or of
+    WEIR_SERVING_TOKENS. Without, it only starts on loopback, unless it may be `insecure`.
     """
 
     host: str
@@ -282,6 +307,11 @@ class Serving(Section):
     gateway_heap_mib: Annotated[int, Field(ge=128)] = 512
     media_pool: MediaPool | None = None
     media_root: Path | None = None
+    grpc_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
+    authentication: Literal["none", "tokens"] = "none"
+    tokens_file: Path | None = None
+    tls: TransportSecurity | None = None
+    insecure: bool = False
 
 
 class RolloutStep(Section):
@@ -360,6 +390,7 @@ class Settings(Section):
     state: State
     labelling: Labelling
     ensemble: EnsembleSettings
+    feature_store: FeatureStore
     review: Review
     training: Training
     gates: Gates

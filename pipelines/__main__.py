@@ -44,6 +44,13 @@ def _declare_sample(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _declare_materialize(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from-day", metavar="YYYY-MM-DD", help="default: where the last run ended"
+    )
+    parser.add_argument("--to-day", metavar="YYYY-MM-DD", help="default: the lake's last day")
+
+
 def _declare_one_day(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--day", metavar="YYYY-MM-DD", help="one day (default: all together)")
 
@@ -74,6 +81,12 @@ VERBS = [
         declare_day,
     ),
     Verb("version", "version the lake's tables with DVC", "pipelines.lake_version:run"),
+    Verb(
+        "materialize",
+        "fold the lake's events and actions into the online feature store, each day once",
+        "pipelines.feature_store.materialization:run",
+        _declare_materialize,
+    ),
     Verb(
         "drive",
         "send landed events to the gateway at a steady rate",

@@ -10,6 +10,7 @@ from infra.local.process import Process
 
 AIRFLOW_DAGS = (
     "daily_ingest",
+    "daily_materialization",
     "daily_sampling",
     "daily_retraining",
     "challenger_rollout",

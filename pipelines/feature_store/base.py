@@ -61,6 +61,10 @@ class OnlineStore(Protocol):
         """None where there is no row, or its time to live is over."""
         ...
 
+    def get_many(self, entities: Sequence[str]) -> list[FeatureRow | None]:
+        """As `get`, of many entities in their order, in one round trip."""
+        ...
+
     def put(self, entity: str, values: Sequence[float], event_time: datetime) -> bool:
         """Keep the row unless a newer one is there; whether it was kept.
 
@@ -80,6 +84,14 @@ def check_row(
         raise ValueError(f"event_time {event_time} has no zone; give an aware datetime")
     if event_time > now + MAXIMUM_SKEW:
         raise ValueError(f"event_time {event_time} is ahead of {now}; mend the producer's clock")
+
+
+def read_row(packed: bytes | None, view: FeatureView, now: datetime) -> FeatureRow | None:
+    """The row in `packed`; None where there is none, or its time to live is over at `now`."""
+    if packed is None:
+        return None
+    row = unpack(packed)
+    return None if now - row.event_time > view.time_to_live else row
 
 
 def pack(row: FeatureRow) -> bytes:

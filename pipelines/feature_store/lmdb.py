@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import lmdb
 
 from data_contracts.errors import ConfigurationError, ServiceUnavailable
-from pipelines.feature_store.base import FeatureRow, FeatureView, check_row, pack, unpack
+from pipelines.feature_store.base import FeatureRow, FeatureView, check_row, pack, read_row, unpack
 
 GIBIBYTE = 1 << 30
 
@@ -46,11 +46,13 @@ class LmdbStore:
     def get(self, entity: str) -> FeatureRow | None:
         with self._opened().begin() as transaction:
             packed = transaction.get(self.view.key(entity))
-        if packed is None:
-            return None
-        row = unpack(packed)
-        expired = self.clock() - row.event_time > self.view.time_to_live
-        return None if expired else row
+        return read_row(packed, self.view, self.clock())
+
+    def get_many(self, entities: Sequence[str]) -> list[FeatureRow | None]:
+        with self._opened().begin() as transaction:
+            found = [transaction.get(self.view.key(entity)) for entity in entities]
+        now = self.clock()
+        return [read_row(packed, self.view, now) for packed in found]
 
     def put(self, entity: str, values: Sequence[float], event_time: datetime) -> bool:
         check_row(self.view, values, event_time, self.clock())
@@ -115,10 +117,21 @@ class LmdbStates:
         except lmdb.Error as error:
             raise self._down(error) from None
 
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        try:
+            with self._opened().begin() as transaction:
+                return [transaction.get(key.encode()) for key in keys]
+        except lmdb.Error as error:
+            raise self._down(error) from None
+
     def put(self, key: str, state: bytes) -> None:
+        self.put_many({key: state})
+
+    def put_many(self, states: Mapping[str, bytes]) -> None:
         try:
             with self._opened().begin(write=True) as transaction:
-                transaction.put(key.encode(), state)
+                for key, state in states.items():
+                    transaction.put(key.encode(), state)
         except lmdb.MapFullError:
             raise ConfigurationError(
                 f"state store {self.folder} is full at {self.map_bytes} bytes; raise map_bytes"

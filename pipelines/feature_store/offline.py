@@ -67,16 +67,32 @@ def past_of(event: Event) -> Mapping[str, float]:
 def events_of(lake: Path) -> Iterator[Event]:
     """All events of the lake, in order of time; a day is in memory at a time."""
     for day in tables.days(lake, "events"):
-        rows = tables.read(lake, "events", [day])
-        ordered = rows.sort_by([("occurred_at", "ascending"), ("event_id", "ascending")])
-        yield from map(tables.event_of, _records(ordered))
+        yield from events_of_day(lake, day)
 
 
 def actions_of(lake: Path) -> Iterator[Action]:
     """All actions of the lake, in order of time: `actions/day=YYYY-MM-DD/*.parquet`."""
-    for day in sorted(lake.glob("actions/day=*")):
-        for row in _records(_read_actions(day).sort_by([("at", "ascending")])):
-            yield Action(**row)
+    for day in _action_days(lake):
+        yield from actions_of_day(lake, day)
+
+
+def days_of_log(lake: Path) -> list[str]:
+    """The days that have events or actions, in order."""
+    return sorted({*tables.days(lake, "events"), *_action_days(lake)})
+
+
+def events_of_day(lake: Path, day: str) -> Iterator[Event]:
+    """One day's events in order of time; none where the day has none."""
+    rows = tables.read(lake, "events", [day])
+    ordered = rows.sort_by([("occurred_at", "ascending"), ("event_id", "ascending")])
+    yield from map(tables.event_of, _records(ordered))
+
+
+def actions_of_day(lake: Path, day: str) -> Iterator[Action]:
+    """One day's actions in order of time; none where the day has none."""
+    rows = _read_actions(lake / "actions" / f"day={day}").sort_by([("at", "ascending")])
+    for row in _records(rows):
+        yield Action(**row)
 
 
 def write_actions(lake: Path, day: str, actions: Iterable[Action]) -> None:
@@ -155,6 +171,10 @@ def _batches(events: Iterable[Event]) -> Iterator[pa.RecordBatch]:
 def _records(table: pa.Table) -> Iterator[dict[str, Any]]:
     for batch in table.to_batches(max_chunksize=ROWS):
         yield from batch.to_pylist()
+
+
+def _action_days(lake: Path) -> list[str]:
+    return sorted(path.name.removeprefix("day=") for path in lake.glob("actions/day=*"))
 
 
 def _read_actions(day: Path) -> pa.Table:

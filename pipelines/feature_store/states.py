@@ -1,11 +1,12 @@
 """Where running state is kept between events: packed bytes by key.
 
-An account's history is folded into a small state; the same code folds it online (LMDB) and
+An account's history is folded into a small state; the same code folds it online (LMDB, Redis) and
 offline (memory), so that a feature is the same wherever it is computed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 
@@ -15,6 +16,18 @@ class StateStore(Protocol):
     def get(self, key: str) -> bytes | None: ...
 
     def put(self, key: str, state: bytes) -> None: ...
+
+
+class BatchedStates(StateStore, Protocol):
+    """A store that answers and keeps many states at once."""
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The states of these keys, in their order, in one round trip."""
+        ...
+
+    def put_many(self, states: Mapping[str, bytes]) -> None:
+        """Keep all of them or, where it fails, none."""
+        ...
 
 
 class MemoryStates:
@@ -28,3 +41,16 @@ class MemoryStates:
 
     def put(self, key: str, state: bytes) -> None:
         self._states[key] = state
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self._states.get(key) for key in keys]
+
+    def put_many(self, states: Mapping[str, bytes]) -> None:
+        self._states.update(states)
+
+
+def announce(states: StateStore, keys: Iterable[str]) -> None:
+    """Say which keys are read next: a store that can (`EventReads`) reads them all at once."""
+    expect = getattr(states, "expect", None)
+    if expect is not None:
+        expect(keys)

@@ -23,6 +23,8 @@ from platform_step import PlatformSensor, PlatformStep, form  # noqa: E402
 
 CANDIDATES = {
     "day": ["pending", "2026-01-05", "2026-13-05", "yesterday", "2026-01-05\n", "", None, 5],
+    "from_day": [None, "2026-01-05", "2026-01-32", "pending", 5],
+    "to_day": [None, "2026-01-05", "2026-00-05", "all", "2026-01-05 "],
     "trials": [None, 1, 200, 0, 201, -1, "4; reboot", 2.5],
     "budget": [None, 1, 100_000, 0, 100_001, "many"],
     "version": ["challenger", "1", "42", "champion", "0", "--result=/etc/x", "3 4", None],

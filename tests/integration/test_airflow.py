@@ -26,7 +26,8 @@ from tests.stand_ins.airflow import platform_stand_in
 pytestmark = [pytest.mark.services, pytest.mark.timeout(420)]
 
 DAGS = (
-    "challenger_rollout", "daily_ingest", "daily_retraining", "daily_sampling", "hourly_monitoring",
+    "challenger_rollout", "daily_ingest", "daily_materialization", "daily_retraining",
+    "daily_sampling", "hourly_monitoring",
 )  # fmt: skip
 RUN_SECONDS = 120.0
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pipelines.feature_store.states import StateStore
+from pipelines.feature_store.states import StateStore, announce
 
 VERSION = 1
 
@@ -77,7 +77,7 @@ class Shelf(Generic[State]):
         self._packing = packing
 
     def get(self, identity: int) -> State:
-        packed = self._states.get(self._key(identity))
+        packed = self._states.get(self.key(identity))
         if packed is None:
             return self._packing.empty
         try:
@@ -86,14 +86,18 @@ class Shelf(Generic[State]):
             self.corrupt += 1
             return self._packing.empty
 
+    def expect(self, identities: Iterable[int]) -> None:
+        """These are read next."""
+        announce(self._states, map(self.key, identities))
+
     def change(self, identity: int, changed: Callable[[State], State]) -> None:
         """Keep what `changed` makes of the state; nothing is written where that is the same."""
         known = self.get(identity)
         state = changed(known)
         if state is not known:
-            self._states.put(self._key(identity), self._packing.pack(state))
+            self._states.put(self.key(identity), self._packing.pack(state))
 
-    def _key(self, identity: int) -> str:
+    def key(self, identity: int) -> str:
         return f"{self._kind}:{identity:x}"
 
 

@@ -6,11 +6,12 @@ is the same to the last bit wherever it is computed (on machines whose `exp` and
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from data_contracts.actions import Action, ActionKind
 from data_contracts.events import Event
-from pipelines.feature_store.states import StateStore
+from pipelines.feature_store.states import StateStore, announce
 from pipelines.features.behaviour import signals
 from pipelines.features.behaviour.devices import Company, Devices, device_features
 from pipelines.features.behaviour.engagement import Engagement, engagement_features
@@ -91,6 +92,7 @@ class BehaviourState:
     """
 
     def __init__(self, states: StateStore) -> None:
+        self._states = states
         self._accounts = Shelf(states, "account", Packing(Account()))
         self._standings = Shelf(states, "standing", Packing(Stood()))
         self._companies = Shelf(states, "device", Packing(Shared()))
@@ -108,6 +110,7 @@ class BehaviourState:
         if event.occurred_at is None:
             return {}
         at = microseconds(event.occurred_at)
+        announce(self._states, self._keys(event))
         found = {**self._of_account(event, at), **self._of_device(event, at)}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -134,11 +137,22 @@ class BehaviourState:
         if device is not None:
             self._companies.change(device, lambda known: known.used_by(who, at))
 
+    def _keys(self, event: Event) -> Iterator[str]:
+        """What is read of the event's own account and device."""
+        if event.account is not None:
+            who = identity(event.account)
+            yield self._accounts.key(who)
+            yield self._standings.key(who)
+        device = signals.device(event)
+        if device is not None:
+            yield self._companies.key(device)
+
     def _of_account(self, event: Event, at: int) -> dict[str, float | None]:
         if event.account is None:
             return {**standing_features(Standing(), event, at), **degree_features(Graph(), event)}
         who = identity(event.account)
         known, standing = self._accounts.get(who), self._standing(who)
+        self._standings.expect(known.graph.neighbours)
         neighbours = [self._standing(one) for one in known.graph.neighbours]
         return {
             **standing_features(standing, event, at),
@@ -157,6 +171,7 @@ class BehaviourState:
         account = None if event.account is None else identity(event.account)
         company = self._company(device)
         others = company.others(account, at, 7 * DAY)
+        self._standings.expect(others)
         standings = {one: self._standing(one) for one in others}
         return device_features(company, standings, account, at)
 

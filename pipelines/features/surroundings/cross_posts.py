@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import log1p
 
 from data_contracts.events import Event
-from pipelines.feature_store.states import StateStore
+from pipelines.feature_store.states import StateStore, announce
 from pipelines.features.surroundings.contents import Content
 from pipelines.features.surroundings.fingerprints import (
     Fingerprint,
@@ -47,6 +47,16 @@ class CrossPosts:
             "near_image": Leaders(states, "image", are_near_images),
         }
 
+    def keys(self, content: Content) -> list[str]:
+        """What `features` reads first: the trails of same content, the leaders of near content."""
+        exact = [_key(kind, name) for kind, names in _exact(content).items() for name in names]
+        return exact + [
+            key
+            for kind, prints in _near(content).items()
+            for one in prints
+            for key in self._leaders[kind].keys(one)
+        ]
+
     def features(self, event: Event, content: Content) -> dict[str, float]:
         """Of each kind of content that the event has; zeros where it is the first."""
         now = seconds(event)
@@ -67,6 +77,8 @@ class CrossPosts:
             write_trail(self._states, key, trail.joined(at, mark(event.account), mark(target)))
 
     def _trails(self, keys: Iterable[str], now: float) -> list[Trail]:
+        keys = list(keys)
+        announce(self._states, keys)
         found = [read_trail(self._states, key).until(now) for key in keys]
         return [trail for trail in found if trail is not None]
 

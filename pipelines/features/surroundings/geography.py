@@ -17,6 +17,10 @@ class Geography:
     def __init__(self, states: StateStore) -> None:
         self._states = states
 
+    def keys(self, event: Event) -> tuple[str, ...]:
+        """What `features` reads."""
+        return (_key(event.account),) if event.account and _country(event) else ()
+
     def features(self, event: Event) -> dict[str, float]:
         """`country_share`: of the account's earlier posts that came from this country."""
         return _differing(event) | self._habit(event)

@@ -26,6 +26,10 @@ class Leaders:
         self._kind = kind
         self._are_near = are_near
 
+    def keys(self, fingerprint: Fingerprint) -> list[str]:
+        """What `near` reads."""
+        return [self._key(place, band) for place, band in enumerate(fingerprint.bands)]
+
     def near(self, fingerprint: Fingerprint) -> list[bytes]:
         """The leaders that are near this content; none where it is the first of its kind."""
         known = dict.fromkeys(

@@ -6,8 +6,10 @@ events' own times, is in no feature.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from data_contracts.events import Event, MediaReference
-from pipelines.feature_store.states import StateStore
+from pipelines.feature_store.states import StateStore, announce
 from pipelines.features.media.base import DecodedImage, MediaReader
 from pipelines.features.media.hashes import ImageHashes, image_hashes
 from pipelines.features.surroundings.contents import Content, content_of
@@ -29,6 +31,7 @@ class SurroundingsState:
     """
 
     def __init__(self, states: StateStore, recognition: Recognition | None = None) -> None:
+        self._states = states
         self._geography = Geography(states)
         self._trending = Trending(states)
         self._cross_posts = CrossPosts(states)
@@ -40,6 +43,7 @@ class SurroundingsState:
         """As of the event's time, without the event; a name is absent where it is unknown."""
         hashes = self._images(event, media)
         content = self._content(event, hashes)
+        announce(self._states, self._keys(event, content))
         known = self._recognition.features(event, hashes) if self._recognition else {}
         return {
             **local_time(event),
@@ -59,6 +63,12 @@ class SurroundingsState:
         self._cross_posts.observe(event, content)
         if self._recognition:
             self._recognition.observe(event, hashes)
+
+    def _keys(self, event: Event, content: Content) -> Iterator[str]:
+        """What is read first, in one round trip where the store can."""
+        yield from self._geography.keys(event)
+        yield from self._trending.keys(content)
+        yield from self._cross_posts.keys(content)
 
     def _content(self, event: Event, hashes: list[ImageHashes]) -> Content:
         """Kept from `features` until the `observe` that follows it."""

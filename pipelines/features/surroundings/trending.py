@@ -28,6 +28,10 @@ class Trending:
     def __init__(self, states: StateStore) -> None:
         self._states = states
 
+    def keys(self, content: Content) -> list[str]:
+        """What `features` reads."""
+        return [ALL, *(key for keys in _keys(content).values() for key in keys)]
+
     def features(self, event: Event, content: Content) -> dict[str, float]:
         """Nothing for an event without time, or one so late that the counts are past it."""
         at = seconds(event)
