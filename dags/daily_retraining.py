@@ -3,7 +3,7 @@
 train → register → golden, adversarial and fairness gate → promote, whenever `weir_labels` is
 renewed. Too few new labels: everything is skipped. A gate that says no is data: `promote` records
 it, is shown as skipped, and no rollout starts. All gates passed: the version becomes
-`challenger` and `weir_challenger` is renewed.
+`challenger` and `weir_challenger` is renewed. Beside it the configured encoder is quantised.
 """
 
 from airflow.sdk import DAG
@@ -18,6 +18,7 @@ with DAG(
     doc_md=__doc__,
     **DAG_DEFAULTS,
 ):
+    PlatformStep(step="quantise")
     trained = PlatformStep(step="train").output
     registered = PlatformStep(
         step="register", values={"model": trained["model"], "run_id": trained["run_id"]}

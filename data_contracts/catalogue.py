@@ -184,6 +184,7 @@ class AssetEntry(_Entry):
 
     `dimensions`: length of the vector it gives. `input`: `string` where the model tokenises by
     itself (with onnxruntime-extensions), `tokens` where `tokenizer` names the asset that does.
+    `precision` is that of its weights: `python -m training quantise` starts from fp32.
     """
 
     title: str
@@ -197,6 +198,7 @@ class AssetEntry(_Entry):
     dimensions: Annotated[int, Field(ge=1)] | None = None
     input: Literal["string", "tokens"] | None = None
     tokenizer: str | None = None
+    precision: Literal["fp32", "int8"] | None = None
     needs: tuple[str, ...] = ()
 
 

@@ -33,6 +33,16 @@ def _train(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _quantise(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset", action="append", default=[], metavar="NAME|FILE.jsonl",
+        help="calibrate and judge on a set of the catalogue, or a file; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lake-days", metavar="A..B", help="the labelled events of these days (or: all)"
+    )
+
+
 def _register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a trained model")
     parser.add_argument("--run-id", help="the MLflow run that trained it (default: a new run)")
@@ -79,6 +89,8 @@ def _tracking_server(parser: argparse.ArgumentParser) -> None:
 VERBS = [
     Verb("train", "search and train an ensemble on labelled events",
          "training.train_command:run", _train),
+    Verb("quantise", "int8 variants of the configured encoder, gated on drift and quality",
+         "training.quantisation:run", _quantise),
     Verb("register", "log a trained model to MLflow as a version with its lineage",
          "training.registration:register", _register),
     Verb("promote", "attach gate reports to a version; if all pass it becomes the challenger",
