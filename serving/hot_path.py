@@ -14,20 +14,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import orjson
 
-from data_contracts.config import PRIORITIES, Serving
-from data_contracts.verdicts import Arm, Verdict
-from serving import metrics
+from data_contracts.config import Serving
+from data_contracts.verdicts import Verdict
 from serving.cascade import Decision
 from serving.logs import say
 from serving.meter import Meter, content_kind
 from serving.micro_batching import ClientLeft
-from serving.request_class import DEFAULT, PRIORITY, priority_of, seconds_allowed
+from serving.request_origin import counted_as, origin_of, urgency_of
 from serving.requests import OUTPUT_DATATYPES, BadRequest, InferRequest, parse_infer, parse_predict
+from serving.served_model import Readiness, check_name, check_ready, check_version
 from serving.shedding import Refusal, Refused
 from serving.tracing import NoTracing, Tracing
 from serving.verdict_service import Origin, Urgency, VerdictService
@@ -45,21 +46,14 @@ _ROUTE = re.compile(
     r"^/(?:(?P<protocol>v1)/models/(?P<v1>[^/]+):predict"
     r"|v2/models/(?P<v2>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer)$"
 )
-_MIRROR = re.compile(rb"-shadow(:\d+)?$")  # what Envoy appends to the Host of a mirrored request
-_ARMS: dict[bytes, Arm] = {b"stable": "stable", b"baseline": "baseline", b"canary": "canary"}
-_OUTPUTS: dict[str, Callable[[Verdict], float | str]] = {
+_VERSIONED = re.compile(
+    r"^/v2/models/(?P<model>[^/]+)/versions/(?P<version>[^/]+)(?P<rest>(?:/ready)?)$"
+)
+OUTPUTS: dict[str, Callable[[Verdict], float | str]] = {
     "score": lambda verdict: verdict.score,
     "action": lambda verdict: verdict.action,
     "verdict": lambda verdict: orjson.dumps(verdict).decode(),
 }
-
-
-class Readiness(Protocol):
-    """Whether this server has a model of that name, and whether it answers."""
-
-    def has(self, model_name: str) -> bool: ...
-
-    def is_ready(self, model_name: str) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -95,8 +89,7 @@ class HotPath:
         self._body_seconds = body_seconds
         self._meter = meter or Meter()
         self._tracing = tracing or NoTracing()
-        self._in_flight = 0
-        self._meter.watch(metrics.IN_FLIGHT, lambda: self._in_flight)
+        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = _ROUTE.match(scope["path"]) if scope["type"] == "http" else None
@@ -104,9 +97,9 @@ class HotPath:
             await self._pass_on(scope, receive, send)
             return
         protocol, headers = route["protocol"] or "v2", dict(scope["headers"])
-        priority, arm = _counted_as(headers)
+        priority, arm = counted_as(headers)
         trace = self._tracing.begin(protocol, headers)
-        self._in_flight += 1
+        self.in_flight += 1
         try:
             answer = await self._answer(scope, receive, route, headers)
         except _ClientLeftError:
@@ -114,7 +107,7 @@ class HotPath:
             trace.end(_CLIENT_CLOSED_REQUEST, priority=priority, arm=arm)
             return
         finally:
-            self._in_flight -= 1
+            self.in_flight -= 1
         if answer.status != HTTPStatus.OK:
             self._meter.refused(protocol, str(answer.status.value), priority, arm)
         trace.end(answer.status.value, priority=priority, arm=arm)
@@ -126,8 +119,8 @@ class HotPath:
         try:
             self._check_route(scope["method"], route)
             _check_content(headers)
-            origin = _origin(headers)
-            urgency = self._urgency(headers)
+            origin = origin_of(headers)
+            urgency = urgency_of(headers, self._settings.admission)
             self._service.turn_away(urgency)
             body = await self._body(receive, headers)
             is_v1 = route["protocol"] is not None
@@ -172,11 +165,6 @@ class HotPath:
         )
         return _Answer(HTTPStatus.OK, encoded, headers)
 
-    def _urgency(self, headers: dict[bytes, bytes]) -> Urgency:
-        priority = priority_of(headers, mirrored=_is_mirrored(headers))
-        seconds = seconds_allowed(headers, priority, self._settings.admission)
-        return Urgency(priority, seconds, time.monotonic() + seconds)
-
     def _v2_answer(self, request: InferRequest, decision: Decision) -> dict[str, Any]:
         return {
             "model_name": self._settings.model_name,
@@ -187,7 +175,7 @@ class HotPath:
                     "name": name,
                     "shape": [len(decision.verdicts)],
                     "datatype": OUTPUT_DATATYPES[name],
-                    "data": [_OUTPUTS[name](verdict) for verdict in decision.verdicts],
+                    "data": [OUTPUTS[name](verdict) for verdict in decision.verdicts],
                 }
                 for name in request.outputs
             ],
@@ -199,27 +187,19 @@ class HotPath:
                 f"{method} is not for this route; use POST", HTTPStatus.METHOD_NOT_ALLOWED
             )
         model = route["v1"] or route["v2"]
-        if not self._readiness.has(model):
-            raise BadRequest(
-                f"model {model[:64]!r} is not served here; ask for {self._settings.model_name!r}",
-                HTTPStatus.NOT_FOUND,
-            )
-        if not self._readiness.is_ready(model):
-            raise BadRequest(
-                f"model {model!r} is not ready; ask /v2/models/{model}/ready and try again",
-                HTTPStatus.SERVICE_UNAVAILABLE,
-            )
-        version = self._service.cascade.model_version
-        if route["version"] not in (None, version):
-            raise BadRequest(
-                f"version {route['version'][:64]!r} is not served here; ask for {version!r}",
-                HTTPStatus.NOT_FOUND,
-            )
+        check_name(self._readiness, model, self._settings.model_name)
+        check_ready(self._readiness, model)
+        check_version(route["version"], self._service.cascade.model_version)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """To KServe, with a body that is bounded and complete where there may be one."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
-            await self._fallback(scope, receive, send)
+            try:
+                scope = self._without_version(scope)
+            except BadRequest as problem:
+                await _send(send, _problem(problem.status, str(problem)))
+            else:
+                await self._fallback(scope, receive, send)
             return
         try:
             body = await self._body(receive, dict(scope["headers"]))
@@ -229,6 +209,16 @@ class HotPath:
             return
         else:
             await self._fallback(scope, _replayed(body, receive), send)
+
+    def _without_version(self, scope: Scope) -> Scope:
+        """KServe answers 501 to a path with a version: the one that is served is taken off."""
+        found = _VERSIONED.match(scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            return scope
+        check_name(self._readiness, found["model"], self._settings.model_name)
+        check_version(found["version"], self._service.cascade.model_version)
+        path = f"/v2/models/{found['model']}{found['rest']}"
+        return {**scope, "path": path, "raw_path": quote(path).encode()}
 
     async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
         """The whole body, never more of it in memory than `serving.maximum_body_bytes`."""
@@ -256,6 +246,12 @@ class HotPath:
         return bytes(body)
 
 
+def inference_protocol(path: str) -> str | None:
+    """`v1` or `v2` for the path of an inference route, None for any other."""
+    route = _ROUTE.match(path)
+    return None if route is None else route["protocol"] or "v2"
+
+
 async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
     more = True
     while more:
@@ -280,46 +276,6 @@ def _check_content(headers: dict[bytes, bytes]) -> None:
             "compressed and binary bodies are not taken; send plain JSON",
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         )
-
-
-def _origin(headers: dict[bytes, bytes]) -> Origin:
-    """The arm: Envoy marks a mirrored request's Host, and the weighted cluster's arm in a header.
-
-    A bulk request scores stored events again: like a mirrored one it has no effect on users, so
-    its records never count as decisions.
-
-    >>> _origin({b"host": b"127.0.0.1-shadow:8600"})
-    Origin(arm='shadow', mirrored=True)
-    >>> _origin({b"host": b"127.0.0.1:8600", b"x-weir-arm": b"canary"})
-    Origin(arm='canary', mirrored=False)
-    >>> _origin({b"host": b"127.0.0.1:8600", b"x-weir-priority": b"bulk"})
-    Origin(arm='stable', mirrored=True)
-    """
-    if _is_mirrored(headers):
-        return Origin("shadow", mirrored=True)
-    arm = headers.get(b"x-weir-arm", b"stable")
-    if arm not in _ARMS:
-        shown = arm[:40].decode("ascii", "replace")
-        known = ", ".join(_ARMS.values())
-        raise BadRequest(f"x-weir-arm is {shown!r}; send one of {known}, or leave it out")
-    return Origin(_ARMS[arm], mirrored=headers.get(PRIORITY) == b"bulk")
-
-
-def _counted_as(headers: dict[bytes, bytes]) -> tuple[str, str]:
-    """Priority class and arm that a request is counted under, whatever is wrong with it.
-
-    >>> _counted_as({b"x-weir-priority": b"bulk", b"x-weir-arm": b"nonsense"})
-    ('bulk', 'stable')
-    """
-    if _is_mirrored(headers):
-        return "shadow", "shadow"
-    arm: Arm = _ARMS.get(headers.get(b"x-weir-arm", b""), "stable")
-    named = headers.get(PRIORITY, b"").decode("ascii", "replace")
-    return named if named in PRIORITIES else DEFAULT, arm
-
-
-def _is_mirrored(headers: dict[bytes, bytes]) -> bool:
-    return _MIRROR.search(headers.get(b"host", b"")) is not None
 
 
 def _v1_answer(decision: Decision) -> dict[str, Any]:

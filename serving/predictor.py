@@ -1,4 +1,5 @@
-"""The one door to KServe: its application with our model in it, for `serving.hot_path` to front.
+"""The one door to KServe: its application with our model in it, for `serving.hot_path` to front,
+and its gRPC servicer and messages, for `serving.grpc_server` to front.
 
 KServe brings what its users expect: liveness, readiness, metadata, the model repository's
 load and unload, `/metrics`. Inference never reaches its routes.
@@ -12,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +21,8 @@ from fastapi import Request, Response
 from prometheus_client.exposition import choose_encoder
 
 from serving.hot_path import Application
-from serving.requests import INPUT_TENSOR, OUTPUT_DATATYPES
+from serving.openapi import document
+from serving.requests import INPUT_TENSOR, OUTPUT_DATATYPES, BadRequest
 from serving.worker_metrics import Collects
 
 
@@ -50,8 +53,14 @@ with _light_import():
     from kserve.model_repository import ModelRepository
     from kserve.model_server import ModelServer
     from kserve.model_server import app as kserve_app
+    from kserve.protocol.dataplane import DataPlane
+    from kserve.protocol.grpc import grpc_predict_v2_pb2
+    from kserve.protocol.grpc.servicer import InferenceServicer
+    from kserve.protocol.model_repository_extension import ModelRepositoryExtension
     from kserve.protocol.rest import server as kserve_rest
     from kserve.protocol.rest.server import RESTServer
+
+messages: Any = grpc_predict_v2_pb2  # of the Open Inference Protocol over gRPC
 
 
 class SpamModel(Model):  # type: ignore[misc]
@@ -71,7 +80,7 @@ class LoadedModels(ModelRepository):  # type: ignore[misc]
     """A repository whose models stay in memory: unload makes one unready, load brings it back."""
 
     def load(self, name: str) -> bool:
-        """Raises KeyError, which KServe answers with 503, for a name that is not here."""
+        """Raises KeyError for a name that is not here; `Repository` keeps those away."""
         return bool(self.models[name].load())
 
     def unload(self, name: str) -> None:
@@ -83,6 +92,36 @@ class LoadedModels(ModelRepository):  # type: ignore[misc]
 
     def is_ready(self, model_name: str) -> bool:
         return bool(self.models[model_name].ready)
+
+
+class Repository(ModelRepositoryExtension):  # type: ignore[misc]
+    """KServe's load, with 404 instead of 503 (try again) for a model that is not here."""
+
+    async def load(self, model_name: str) -> None:
+        if model_name not in self._model_registry.get_models():
+            raise ModelNotFound(model_name)
+        await super().load(model_name)
+
+
+class Servicer(InferenceServicer):  # type: ignore[misc]
+    """KServe's answers to every gRPC call but ModelInfer, which never reaches it.
+
+    Its own load and unload read an answer that its repository does not give, and fail.
+    """
+
+    def __init__(self, models: LoadedModels):
+        self._repository = Repository(models)
+        super().__init__(DataPlane(models), self._repository)
+
+    async def RepositoryModelLoad(self, request: Any, _context: object) -> Any:  # noqa: N802
+        await self._repository.load(request.model_name)
+        return messages.RepositoryModelLoadResponse(model_name=request.model_name, isLoaded=True)
+
+    async def RepositoryModelUnload(self, request: Any, _context: object) -> Any:  # noqa: N802
+        await self._repository.unload(request.model_name)
+        return messages.RepositoryModelUnloadResponse(
+            model_name=request.model_name, isUnloaded=True
+        )
 
 
 def kserve_application(
@@ -101,12 +140,20 @@ def kserve_application(
     model.load()
     models.update(model)
     server = ModelServer(http_port=port, registered_models=models, enable_grpc=False)
-    rest = RESTServer(
-        "kserve.model_server:app", server.dataplane, server.model_repository_extension, port
-    )
+    rest = RESTServer("kserve.model_server:app", server.dataplane, Repository(models), port)
     kserve_rest.metrics_handler = _metrics_route(shown)
     rest.create_application()
+    kserve_app.openapi = lambda: document(model_name)
     return kserve_app, models
+
+
+def as_bad_request(error: Exception) -> BadRequest | None:
+    """What KServe raises where a client asked for what is not here, or not ready."""
+    if isinstance(error, ModelNotFound):
+        return BadRequest(str(error)[:200], HTTPStatus.NOT_FOUND)
+    if isinstance(error, ModelNotReady):
+        return BadRequest(str(error)[:200], HTTPStatus.SERVICE_UNAVAILABLE)
+    return None
 
 
 def _metrics_route(shown: Collects) -> Callable[[Request], Response]:

@@ -55,7 +55,11 @@ def parse_predict(body: bytes, maximum_batch: int) -> tuple[Event, ...]:
 
 def parse_infer(body: bytes, maximum_batch: int) -> InferRequest:
     """The events of a V2 body. Raises BadRequest."""
-    request = _object(body, V2_EXAMPLE)
+    return infer_request(_object(body, V2_EXAMPLE), maximum_batch)
+
+
+def infer_request(request: dict[str, Any], maximum_batch: int) -> InferRequest:
+    """The events of a V2 request, from JSON or from gRPC (then its data are bytes)."""
     request_id = request.get("id")
     if request_id is not None and not isinstance(request_id, str):
         raise BadRequest(f"id is {_kind(request_id)}, not a string; send a string or leave it out")
@@ -101,10 +105,12 @@ def _event(raw: object, where: str) -> Event:
 
 
 def _event_text(raw: object, where: str) -> Event:
-    if not isinstance(raw, str):
+    if isinstance(raw, str):
+        raw = raw.encode()
+    if not isinstance(raw, bytes):
         raise BadRequest(f"{where} is {_kind(raw)}, not a string; send each event as JSON text")
     try:
-        return parse_event_line(raw.encode(), where=where)
+        return parse_event_line(raw, where=where)
     except ContractViolation as violation:
         raise BadRequest(str(violation)) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import errno
 import re
 import signal
@@ -10,23 +11,29 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import uvicorn
 
-from data_contracts.config import Settings
+from data_contracts.config import Serving, Settings
 from data_contracts.errors import BadInput, MissingPart
 from data_contracts.secrets import ACCOUNT_KEY, secret
 from serving.artefact import load_cascade
+from serving.authentication import Authenticated
 from serving.cascade import Cascade
 from serving.decision_log import DecisionLog
 from serving.expected_work import ExpectedWork
+from serving.exposure import Protection, open_protection
 from serving.hot_path import Application, HotPath
 from serving.logs import configure, say
 from serving.meter import Meter
-from serving.metrics import RECORDS_BUFFERED, set_versions
+from serving.metrics import IN_FLIGHT, RECORDS_BUFFERED, set_versions
 from serving.tracing import open_tracing
 from serving.verdict_service import VerdictService
+
+if TYPE_CHECKING:
+    from serving.grpc_server import GrpcServer
+    from serving.predictor import LoadedModels
 
 GRACE_SECONDS = 10  # for requests in flight when the server is asked to stop
 KEEP_ALIVE_SECONDS = 75  # longer than a proxy keeps an idle connection
@@ -41,6 +48,8 @@ def serve(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         )
     listener = take_port(settings.serving.host, arguments.port)
     with listener:
+        # what is wrong with it is told before a model is loaded
+        open_protection(listener.getsockname()[0], settings.serving)
         meter = Meter()
         cascade = load_cascade(arguments.model, settings, arguments.version, meter)
         return serve_cascade(cascade, listener, arguments.slot, settings, meter)
@@ -57,6 +66,7 @@ def serve_cascade(
     from serving.predictor import kserve_application  # seconds of imports, after quick checks
 
     host, port = listener.getsockname()[:2]
+    protection = open_protection(host, settings.serving)
     configure(settings.observability.log_format, settings.observability.log_level)
     meter, tracing = meter or Meter(), open_tracing(settings.observability, slot)
     set_versions(cascade.model_version, cascade.threshold_version)
@@ -68,16 +78,24 @@ def serve_cascade(
     )  # fmt: skip
     application, models = kserve_application(settings.serving.model_name, port, meter)
     front = HotPath(service, models, application, settings.serving, meter=meter, tracing=tracing)
+    rpc = _grpc_server(service, models, settings.serving, protection, meter, tracing)
+    meter.watch(IN_FLIGHT, lambda: front.in_flight + (rpc.in_flight if rpc else 0))
     decision_log.start()
     meter.start()
     try:
         listen(listener)
         serves: Mapping[str, Any] = {
-            "url": f"http://{host}:{port}", "model": settings.serving.model_name,
+            "url": _url(host, port, protection), "model": settings.serving.model_name,
             "version": cascade.model_version, "slot": slot,
         }  # fmt: skip
         sentence = "{url} serves {model} version {version} in slot {slot}"
-        _run(front, listener, lambda: say(sentence, **serves))
+        server = _Server(
+            _configuration(_guarded(front, protection, meter), protection),
+            lambda: say(sentence, **serves),
+            _GrpcPort(rpc, host, settings.serving.grpc_port or 0) if rpc else None,
+        )
+        with _signals_end_quietly():
+            server.run(sockets=[listener])
     finally:
         service.close()
         decision_log.close()
@@ -157,9 +175,28 @@ def _account_hash(settings: Settings) -> Callable[[str], str] | None:
     return partial(hash_account, key=key)
 
 
-def _run(application: Application, listener: socket.socket, announce: Callable[[], None]) -> None:
-    """Serve until a signal; returns when requests in flight are answered."""
-    config = uvicorn.Config(
+def _grpc_server(
+    service: VerdictService, models: LoadedModels, settings: Serving, *others: Any
+) -> GrpcServer | None:
+    if settings.grpc_port is None:
+        return None
+    from serving.grpc_server import GrpcServer
+
+    return GrpcServer(service, models, settings, *others)
+
+
+def _guarded(front: Application, protection: Protection, meter: Meter) -> Application:
+    return front if protection.tokens is None else Authenticated(front, protection.tokens, meter)
+
+
+def _url(host: str, port: int, protection: Protection) -> str:
+    scheme = "http" if protection.tls is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _configuration(application: Application, protection: Protection) -> uvicorn.Config:
+    tls = protection.tls
+    return uvicorn.Config(
         application,
         lifespan="off",
         ws="none",
@@ -168,19 +205,39 @@ def _run(application: Application, listener: socket.socket, announce: Callable[[
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_certfile=None if tls is None else tls.certificate,
+        ssl_keyfile=None if tls is None else tls.key,
     )
-    with _signals_end_quietly():
-        _AnnouncingServer(config, announce).run(sockets=[listener])
 
 
-class _AnnouncingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]):
+class _GrpcPort(NamedTuple):
+    server: GrpcServer
+    host: str
+    port: int
+
+
+class _Server(uvicorn.Server):
+    """Until a signal; then it ends when requests in flight are answered, REST and gRPC."""
+
+    def __init__(
+        self, config: uvicorn.Config, announce: Callable[[], None], grpc_port: _GrpcPort | None
+    ):
         super().__init__(config)
         self._announce = announce
+        self._grpc = grpc_port
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._grpc is not None:
+            port = await self._grpc.server.start(self._grpc.host, self._grpc.port)
+            say("{host}:{port} answers gRPC", host=self._grpc.host, port=port)
         self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._grpc is None:
+            await super().shutdown(sockets)
+            return
+        await asyncio.gather(super().shutdown(sockets), self._grpc.server.stop(GRACE_SECONDS))
 
 
 @contextmanager
