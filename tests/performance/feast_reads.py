@@ -16,16 +16,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-warnings.simplefilter("ignore")
-
-import feast  # noqa: E402
-import pandas as pd  # noqa: E402
-from feast.types import Float64  # noqa: E402
-
 VIEW = "behaviour"
 
 
 def main() -> None:
+    warnings.simplefilter("ignore")
+    import feast  # only in the environment that has it
+
     folder, port, entities, features = Path(sys.argv[1]), *map(int, sys.argv[2:5])
     names = [f"f{number}" for number in range(features)]
     store = _filled(folder, port, entities, names)
@@ -36,6 +33,10 @@ def main() -> None:
 
 def _filled(folder: Path, port: int, entities: int, names: list[str]) -> Any:
     """A store with the rows that `bench_features.values_of` gives Weir's."""
+    import feast
+    import pandas as pd
+    from feast.types import Float64
+
     config = feast.RepoConfig(
         project="weir", provider="local", registry=str(folder / "registry.db"),
         online_store={"type": "redis", "connection_string": f"127.0.0.1:{port}"},

@@ -11,19 +11,22 @@ import sys
 from typing import Any
 
 import uvicorn
-from kserve import Model, ModelServer
-from kserve.model_server import app
-from kserve.protocol.rest.server import RESTServer
-
-
-class Nothing(Model):  # type: ignore[misc]
-    """Answers each instance with the same score."""
-
-    def predict(self, payload: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
-        return {"predictions": [{"score": 0.01} for _ in payload["instances"]]}
 
 
 def main(port: int) -> None:
+    from kserve import (
+        Model,
+        ModelServer,
+    )  # here, since other tests import KServe without its package
+    from kserve.model_server import app
+    from kserve.protocol.rest.server import RESTServer
+
+    class Nothing(Model):  # type: ignore[misc]
+        """Answers each instance with the same score."""
+
+        def predict(self, payload: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
+            return {"predictions": [{"score": 0.01} for _ in payload["instances"]]}
+
     model = Nothing("spam")
     model.load()
     server = ModelServer(http_port=port, registered_models=None, enable_grpc=False)
