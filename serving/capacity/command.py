@@ -39,7 +39,7 @@ def scenario(arguments: argparse.Namespace) -> Scenario:
     """Checked; BadInput names the argument that is wrong."""
     rate = arguments.verdicts_per_second
     return Scenario(
-        verdicts_per_second=_within(arguments, "verdicts_per_second", 0.1, 1e9),
+        verdicts_per_second=_within(arguments, "verdicts_per_second", 1, 1e9),
         mix=read_mix(arguments.mix),
         spam_share=_within(arguments, "spam_share", 0, 1),
         limits=Limits(
@@ -47,17 +47,17 @@ def scenario(arguments: argparse.Namespace) -> Scenario:
             _within(arguments, "maximum_utilisation", 0.01, 0.99),
         ),
         zones=Zones(
-            int(_within(arguments, "zones", 1, 100)), _within(arguments, "reaction_seconds", 1, 600)
+            _whole(arguments, "zones", 1, 100), _within(arguments, "reaction_seconds", 1, 600)
         ),
         bursts=Bursts(
             _within(arguments, "burst_variation", 0, 3),
             _within(arguments, "burst_seconds", 0.01, 600),
         ),
-        cores_per_pod=int(_within(arguments, "cores_per_pod", 1, 1024)),
-        gateways=int(
+        cores_per_pod=_whole(arguments, "cores_per_pod", 1, 1024),
+        gateways=(
             math.ceil(rate / GATEWAY_RATE)
             if arguments.gateways is None
-            else _within(arguments, "gateways", 1, 10_000)
+            else _whole(arguments, "gateways", 1, 10_000)
         ),
         way_milliseconds=_within(arguments, "way_milliseconds", 0, 1e5),
         afterwards_seconds=_within(arguments, "afterwards_seconds", 0.001, 1e6),
@@ -66,18 +66,28 @@ def scenario(arguments: argparse.Namespace) -> Scenario:
 
 def _precision(arguments: argparse.Namespace) -> Precision:
     return Precision(
-        int(_within(arguments, "requests", 1000, 10_000_000)),
-        int(_within(arguments, "replications", 2, 100)),
-        arguments.seed,
+        _whole(arguments, "requests", 1000, 10_000_000),
+        _whole(arguments, "replications", 2, 100),
+        _whole(arguments, "seed", 0, 1_000_000_000),
     )
+
+
+def _whole(arguments: argparse.Namespace, name: str, least: int, most: int) -> int:
+    value = _within(arguments, name, least, most)
+    if value != int(value):
+        raise BadInput(f"{_flag(name)} {value:g} is not a whole number; give {int(value)}")
+    return int(value)
 
 
 def _within(arguments: argparse.Namespace, name: str, least: float, most: float) -> float:
     value = float(getattr(arguments, name))
     if not least <= value <= most:
-        flag = f"--{name.replace('_', '-')}"
-        raise BadInput(f"{flag} {value:g} is out of range; give {least:g} to {most:g}")
+        raise BadInput(f"{_flag(name)} {value:g} is out of range; give {least:g} to {most:g}")
     return value
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _say(line: str) -> None:

@@ -14,7 +14,7 @@ from serving.capacity.planning import CapacityPlan, PoolPlan
 from serving.capacity.sizing import GROUP_PODS
 
 LOADS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)  # of the least pods' capacity
-PERCENTILES = {50: "#9bb8a9", 95: "#4a8f74", 99: "#0b6e4f"}
+PERCENTILES = {50: "#a3cbb8", 95: "#3f9c7a", 99: "#0b3d2e"}
 BUDGET, PLANNED, LOST = "#b3261e", "#202124", "#b26a00"
 POOL_COLOURS = ("#0b6e4f", "#3c6fb4", "#8a8f98")
 STYLE = {

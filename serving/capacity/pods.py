@@ -8,27 +8,16 @@ It is checked against closed forms in tests/unit/serving/test_capacity_queues.py
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pipelines.kernels import kernel
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 NEVER = np.inf
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def _compiled(function: Function) -> Function:
-    """numba has no types; what it makes of a function is called like the function."""
-    return cast(Function, njit(cache=True)(function))
-
-
-def _inlined(function: Function) -> Function:
-    """Part of the compiled function that calls it; half the time of a call of its own."""
-    return cast(Function, njit(inline="always")(function))
 
 
 class Group(NamedTuple):
@@ -76,7 +65,7 @@ class _State(NamedTuple):
     busy: Floats  # [1]: milliseconds that workers worked
 
 
-@_compiled
+@kernel()
 def serve(requests: Requests, relative_cost: Floats, group: Group) -> tuple[Floats, Floats, float]:
     """When each request's batch starts and ends (NEVER where it is lost), and the busy time.
 
@@ -110,7 +99,7 @@ def serve(requests: Requests, relative_cost: Floats, group: Group) -> tuple[Floa
     return state.started, state.departed, state.busy[0]
 
 
-@_inlined
+@kernel()
 def _chosen(request: int, requests: Requests, state: _State, group: Group) -> int:
     there = group.pods if requests.arrival[request] < group.lost_at else group.pods_left
     own = state.active[requests.gateway[request]]
@@ -119,7 +108,7 @@ def _chosen(request: int, requests: Requests, state: _State, group: Group) -> in
     return first if own[first] <= own[second] else second
 
 
-@_inlined
+@kernel()
 def _queue(request: int, pod: int, state: _State) -> None:
     if state.waiting[pod] == 0:
         state.head[pod] = request
@@ -129,7 +118,7 @@ def _queue(request: int, pod: int, state: _State) -> None:
     state.waiting[pod] += 1
 
 
-@_inlined
+@kernel()
 def _idle_worker(pod: int, state: _State, group: Group) -> int:
     worker = pod * group.workers
     while state.batch_size[worker] > 0:
@@ -137,7 +126,7 @@ def _idle_worker(pod: int, state: _State, group: Group) -> int:
     return worker
 
 
-@_inlined
+@kernel()
 def _start(
     now: float, worker: int, ends: list[tuple[float, int]], state: _State, requests: Requests,
     relative_cost: Floats, group: Group,
@@ -157,7 +146,7 @@ def _start(
     heapq.heappush(ends, (now + duration, worker))
 
 
-@_inlined
+@kernel()
 def _finish(
     ends: list[tuple[float, int]], state: _State, requests: Requests, relative_cost: Floats,
     group: Group,

@@ -40,12 +40,14 @@ def basis(plan: CapacityPlan) -> list[str]:
         f"{times.machine}. {times.origin}",
         f"Must hold: p99 within {scenario.limits.p99_milliseconds:g} ms in every pool, by the "
         f"upper end of its interval; at most {scenario.limits.utilisation:.0%} of a pod's "
-        f"capacity; stages afterwards within {scenario.afterwards_seconds:g} s at p99.",
+        "capacity with full batches; stages afterwards within "
+        f"{scenario.afterwards_seconds:g} s at p99.",
         f"Assumed: {scenario.cores_per_pod} cores a CPU pod, each a worker as fast as the one that "
-        f"was measured; {scenario.gateways} gateways, each of which sends to the emptier of two "
-        f"pods by its own requests alone; {scenario.way_milliseconds:g} ms through gateway and "
-        "network; all pods alike; no retries. Stages afterwards have pods of their own; a model "
-        "server of today runs them in a thread beside its answers.",
+        "was measured alone, all with one queue (workers with a queue each: --cores-per-pod 1); "
+        f"{scenario.gateways} gateways, each of which sends to the emptier of two pods by its own "
+        f"requests alone; {scenario.way_milliseconds:g} ms through gateway and network; all pods "
+        "alike; no retries. Stages afterwards have pods of their own; a model server of today runs "
+        "them in a thread beside its answers.",
     ]
     if "gpu" not in times.pools:
         lines.append(

@@ -94,8 +94,8 @@ def sustained(simulator: PoolSimulator, workers: int, gateways: int, limits: Lim
     if best.rate == 0:
         raise BadInput(
             f"pool {simulator.demand.name}: p99 is above {limits.p99_milliseconds:g} ms however "
-            "many pods there are, because single requests take longer; raise --p99-milliseconds, "
-            "give the pool faster hardware, or move slow stages afterwards"
+            "many pods there are, because single requests take longer; raise --p99-milliseconds "
+            "(--afterwards-seconds for stages afterwards), or measure faster hardware"
         )
     return best
 

@@ -78,6 +78,9 @@ def test_the_page_stands_alone_and_says_that_it_is_a_simulation(
         (("--burst-variation", "9"), "--burst-variation 9"),
         (("--service-times", "no-such-file"), "no-such-file"),
         (("--replications", "1"), "--replications 1"),
+        (("--zones", "2.5"), "--zones 2.5 is not a whole number; give 2"),
+        (("--cores-per-pod", "3.5"), "--cores-per-pod 3.5 is not a whole number"),
+        (("--seed", "-1"), "--seed -1"),
     ],
 )
 def test_what_makes_no_sense_is_bad_input(

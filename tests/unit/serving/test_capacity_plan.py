@@ -15,6 +15,7 @@ from data_contracts.errors import BadInput, ContractViolation, MissingPart
 from serving.capacity.arrivals import Bursts, arrival_milliseconds, factors, unit_arrivals
 from serving.capacity.demand import Stream, demand, read_mix
 from serving.capacity.planning import CapacityPlan, Scenario, plan
+from serving.capacity.report import basis, headline
 from serving.capacity.service_times import (
     SAMPLE,
     Distribution,
@@ -243,7 +244,7 @@ def test_short_requests_are_limited_by_load_and_not_by_the_tail() -> None:
 
 def test_requests_that_take_longer_than_the_budget_are_refused_with_a_remedy() -> None:
     simulator = PoolSimulator(exponential_pool(50.0), Bursts(), QUICK)
-    with pytest.raises(BadInput, match=r"pool made.*--p99-milliseconds"):
+    with pytest.raises(BadInput, match=r"pool made.*--p99-milliseconds.*--afterwards"):
         sustained(simulator, 4, 1, Limits(80.0))
 
 
@@ -296,6 +297,18 @@ def test_a_plan_counts_the_pods_of_every_pool_and_is_plain_json() -> None:
     for pool in record["pools"]:
         p99 = pool["keeps_a_lost_zone"]["after_a_loss"]["p99_milliseconds"]
         assert p99[2] <= pool["p99_budget_milliseconds"]
+
+
+def test_where_a_gpu_was_measured_its_pods_are_counted_apart() -> None:
+    gpu = PoolTimes("one GPU", {"image": replace(IMAGE, batch_curve=((1, 1.0), (8, 0.2)))})
+    found = plan(SCENARIO, replace(TIMES, pools={**TIMES.pools, "gpu": gpu}), QUICK)
+    record = found.as_record()
+    media = record["pools"][1]
+    assert (media["hardware"], media["worker"], media["workers_a_pod"]) == ("gpu", "one GPU", 1)
+    assert record["gpu_pods"]["least"] == media["least"]["pods"] > 0
+    assert record["gpu_pods"]["keeps_a_lost_zone"] > record["gpu_pods"]["least"]
+    assert f"and {record['gpu_pods']['least']:,} GPU pods" in headline(found)
+    assert not any("No GPU was measured" in line for line in basis(found))
 
 
 def test_all_verdicts_lie_between_those_of_their_pools() -> None:
