@@ -43,7 +43,8 @@ def basis(plan: CapacityPlan) -> list[str]:
         "capacity with full batches; stages afterwards within "
         f"{scenario.afterwards_seconds:g} s at p99.",
         f"Assumed: {scenario.cores_per_pod} cores a CPU pod, each a worker as fast as the one that "
-        "was measured alone, all with one queue (workers with a queue each: --cores-per-pod 1); "
+        "was measured alone, all behind one queue (`serving.inference_threads` as many); where "
+        "each has its own, --cores-per-pod 1 says what that costs; "
         f"{scenario.gateways} gateways, each of which sends to the emptier of two pods by its own "
         f"requests alone; {scenario.way_milliseconds:g} ms through gateway and network; all pods "
         "alike; no retries. Stages afterwards have pods of their own; a model server of today runs "
@@ -51,8 +52,8 @@ def basis(plan: CapacityPlan) -> list[str]:
     ]
     if "gpu" not in times.pools:
         lines.append(
-            "No GPU was measured, so that media are planned on CPU pods. `make bench-gpu` on a "
-            "GPU machine measures one; give its file with --service-times."
+            "No GPU was measured, so that media are planned on CPU pods. A file of --service-times "
+            "with a pool `gpu` plans them on GPU pods; nothing in the project measures one yet."
         )
     return lines
 
@@ -69,7 +70,8 @@ def pool_rows(plan: CapacityPlan) -> Rows:
 def _pool_row(pool: PoolPlan, scenario: Scenario) -> tuple[str, ...]:
     found, shape = pool.least.steady, pool.sustained.shape
     batch = f", {shape.largest_batch} at a time" if shape.largest_batch > 1 else ""
-    unit = "GPU" if pool.demand.hardware == "gpu" else "cores"
+    cores = "core" if shape.workers == 1 else "cores"
+    unit = "GPU" if pool.demand.hardware == "gpu" else cores
     return (
         pool.demand.name,
         f"{pool.least.pods:,}",
@@ -161,7 +163,8 @@ def print_report(plan: CapacityPlan) -> None:
     if rows := loss_rows(plan):
         _print_table(f"{loss_title(plan)}:", LOSS_COLUMNS, rows)
     for line in basis(plan):
-        print(fill(line, WIDTH, initial_indent="- ", subsequent_indent="  "))
+        print(fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ",
+                   break_on_hyphens=False))  # fmt: skip
 
 
 def _print_table(title: str, columns: Sequence[str], rows: Rows) -> None:

@@ -239,8 +239,9 @@ def _machine() -> str:
         platform.processor(),
     )
     return (
-        f"{model}, {psutil.cpu_count()} virtual cores, load average {os.getloadavg()[2]:.1f} of "
-        f"other work in the same minutes, no accelerator, Python {platform.python_version()}"
+        f"{model}, {psutil.cpu_count()} virtual cores, no accelerator, Python "
+        f"{platform.python_version()}; load average of the quarter of an hour up to its end, the "
+        f"measurement included, {os.getloadavg()[2]:.1f}"
     )
 
 
