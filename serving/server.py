@@ -73,7 +73,7 @@ def serve_cascade(
     decision_log = DecisionLog(settings.home / "decisions", slot)
     meter.watch(RECORDS_BUFFERED, lambda: decision_log.buffered_bytes)
     service = VerdictService(
-        cascade, decision_log, settings.serving, _expected_work(settings),
+        cascade, decision_log, settings.serving, _expected_work(cascade, settings),
         _account_hash(settings), meter=meter,
     )  # fmt: skip
     application, models = kserve_application(settings.serving.model_name, port, meter)
@@ -153,14 +153,11 @@ def _port_problem(error: OSError, host: str, port: int) -> BadInput:
     return BadInput(f"port {port} on {host}: {error.strerror}; choose another {setting}")
 
 
-def _expected_work(settings: Settings) -> ExpectedWork:
+def _expected_work(cascade: Cascade, settings: Settings) -> ExpectedWork:
     """Of events, without the stages that run after an interactive answer."""
-    stages, serving = settings.ensemble.stages, settings.serving
-    longest = serving.admission.classes["interactive"].deadline_milliseconds
-    longest *= serving.longest_stage_share
-    return ExpectedWork(
-        stages, {name for name, stage in stages.items() if stage.cpu_milliseconds > longest}
-    )
+    interactive = settings.serving.admission.classes["interactive"]
+    deferred = cascade.costs.afterwards(interactive.deadline_milliseconds / 1000)
+    return ExpectedWork(settings.ensemble.stages, deferred)
 
 
 def _account_hash(settings: Settings) -> Callable[[str], str] | None:

@@ -5,10 +5,10 @@
 `trivial`: CPU of a request to Weir's hot path and to KServe's own route, both around a model that
 does next to nothing, ROUNDS interleaved rounds in closed loop. `ensemble`: an ensemble of every
 stage, trained on real messages and composed traffic (made-up sources), behind a real model server;
-the mix is MIX, a tenth of it spam; CPU a verdict of the server and the worker that decodes media,
-beside the same events with every stage forced; then latency in open loop at 70 % of the measured
-capacity. `overload`: three times the capacity, interactive traffic at half of it, from an own
-process. Envoy is not part of these figures yet.
+the mix is MIX, a tenth of it spam; verdicts a core-second of the server and the worker that decodes
+media in closed loop, then latency in open loop at 70 % of the measured capacity. `overload`: three
+times the capacity, interactive traffic at half of it. Not part of it yet: Envoy, and the same events
+with every stage forced.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _capacity(
     server: subprocess.Popen[bytes], port: int, events: Sequence[Event],
     rows: Rows, goals: Rows,
 ) -> float:  # fmt: skip
-    """Verdicts a core-second in closed loop, the bulk class, so that nothing is shed."""
+    """Verdicts a second in closed loop, the normal class; what is shed does not count."""
     requests = [_request(event, "normal") for event in events]
     closed_loop(port, requests[:300], CONNECTIONS)
     found: dict[str, list[float]] = {"rate": [], "wall": []}
