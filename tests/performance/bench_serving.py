@@ -7,7 +7,7 @@ does next to nothing, ROUNDS interleaved rounds in closed loop. `ensemble`: an e
 stage, trained on real messages and composed traffic (made-up sources), behind a real model server;
 the mix is MIX, a tenth of it spam; verdicts a core-second of the server and the worker that decodes
 media in closed loop, then latency in open loop at 70 % of the measured capacity. `overload`: three
-times the capacity, interactive traffic at half of it. Not part of it yet: Envoy, and the same events
+times the capacity, interactive traffic at half of it. Not in it yet: Envoy, and the same events
 with every stage forced.
 """
 
