@@ -123,7 +123,7 @@ def parse_event(raw: Mapping[str, Any], *, where: str = "", ignore: tuple[str, .
 
     Raises ContractViolation that names the place, the field, the value and the remedy.
     """
-    fields = {key: value for key, value in raw.items() if key not in ignore}
+    fields = {key: raw[key] for key in raw if key not in ignore} if ignore else raw
     try:
         return Event.model_validate(fields)
     except ValidationError as error:

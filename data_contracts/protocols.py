@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from data_contracts.events import Event
 from data_contracts.verdicts import Assessment, Verdict
@@ -19,6 +19,15 @@ class Assessor(Protocol):
     """The ensemble's own inference: the same object is trained, gated and served."""
 
     def assess(self, events: Sequence[Event]) -> Sequence[Assessment]: ...
+
+
+@runtime_checkable
+class SettlingAssessor(Assessor, Protocol):
+    """An assessor that knows at once which events need none of its networks."""
+
+    def settled(self, events: Sequence[Event]) -> Sequence[Assessment | None]:
+        """What `assess` answers, where it needs no network; None elsewhere."""
+        ...
 
 
 class TrialLog(Protocol):

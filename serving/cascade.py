@@ -11,11 +11,12 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from data_contracts.events import Event
-from data_contracts.protocols import Assessor
+from data_contracts.protocols import Assessor, SettlingAssessor
 from data_contracts.verdicts import UNBOUNDED, Arm, Assessment, Budget, Verdict
 from serving.stage_bounds import AFTERWARDS, UNGUARDED, StageBounds, left_out, within
 
@@ -110,6 +111,27 @@ class Cascade:
             decided = self._decided([asked[at] for at in places], every_stage) if places else []
             found.update(zip(places, decided, strict=True))
         return [found[at] for at in range(len(asked))]
+
+    def settled(self, asked: Sequence[Asked]) -> list[Decided | None]:
+        """What `decide_each` would answer where no network is called for; None elsewhere."""
+        found: list[Decided | None] = [None] * len(asked)
+        places = [at for at, one in enumerate(asked) if self.may_settle(one.event)]
+        if not places:
+            return found
+        assessor = cast(SettlingAssessor, self.assessor)
+        assessments = assessor.settled([asked[at].event for at in places])
+        for at, assessment in zip(places, assessments, strict=True):
+            if assessment is not None:
+                found[at] = Decided(self._verdict(asked[at], assessment), UNBOUNDED)
+        return found
+
+    def may_settle(self, event: Event) -> bool:
+        """Whether `settled` may have an answer; quick to say."""
+        return self._settles and not event.media and not self._is_drawn(event)
+
+    @cached_property
+    def _settles(self) -> bool:
+        return isinstance(self.assessor, SettlingAssessor)
 
     def is_to_be_revised(self, decided: Decided) -> bool:
         """Whether a stage was left for afterwards that the event turned out to need."""

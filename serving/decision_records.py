@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ class UnwrittenRecord(NamedTuple):
 
     verdict: Verdict
     event: Event
-    decided_at: str
+    decided_at: datetime
     mirrored: bool
     milliseconds: float
     artefact: str | None = None

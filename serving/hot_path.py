@@ -1,16 +1,15 @@
 """The inference routes as a raw ASGI application in front of KServe's own.
 
-It answers `POST /v1/models/{name}:predict` and `POST /v2/models/{name}/infer` itself (about a
-tenth of the cost of KServe's routes, and every wrong request gets its 4xx), bounds every body,
+It answers `POST /v1/models/{name}:predict` and `POST /v2/models/{name}/infer` itself (for a
+fraction of the cost of KServe's routes, and every wrong request gets its 4xx), bounds every body,
 and leaves health, readiness, metadata and metrics to KServe.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -26,22 +25,25 @@ from serving.cascade import Decision
 from serving.logs import say
 from serving.meter import Meter, content_kind
 from serving.micro_batching import ClientLeft
+from serving.request_body import (
+    BODY_SECONDS,
+    ClientLeftError,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    check_content,
+    read_body,
+)
 from serving.request_origin import counted_as, origin_of, urgency_of
 from serving.requests import OUTPUT_DATATYPES, BadRequest, InferRequest, parse_infer, parse_predict
 from serving.served_model import Readiness, check_name, check_ready, check_version
 from serving.shedding import Refusal, Refused
-from serving.tracing import NoTracing, Tracing
+from serving.tracing import NoTracing, Trace, Tracing
 from serving.verdict_service import Origin, Urgency, VerdictService
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-BODY_SECONDS = 10.0  # a slower client gets 408
 _CLIENT_CLOSED_REQUEST = 499  # nginx's number for it: nothing was answered
-DISCARDED_BODIES = 32  # of a body that is too long, this many times the limit is read and dropped
 _ROUTE = re.compile(
     r"^/(?:(?P<protocol>v1)/models/(?P<v1>[^/]+):predict"
     r"|v2/models/(?P<v2>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer)$"
@@ -61,10 +63,6 @@ class _Answer:
     status: HTTPStatus
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-class _ClientLeftError(Exception):
-    """The client left before its request was complete."""
 
 
 class HotPath:
@@ -97,41 +95,51 @@ class HotPath:
             await self._pass_on(scope, receive, send)
             return
         protocol, headers = route["protocol"] or "v2", dict(scope["headers"])
-        priority, arm = counted_as(headers)
         trace = self._tracing.begin(protocol, headers)
         self.in_flight += 1
         try:
-            answer = await self._answer(scope, receive, route, headers)
-        except _ClientLeftError:
-            self._meter.refused(protocol, "disconnected", priority, arm)
-            trace.end(_CLIENT_CLOSED_REQUEST, priority=priority, arm=arm)
+            answer = await self._answer(scope, receive, route, headers, trace)
+        except ClientLeftError:
+            self._ended(protocol, headers, trace, _CLIENT_CLOSED_REQUEST)
             return
         finally:
             self.in_flight -= 1
-        if answer.status != HTTPStatus.OK:
-            self._meter.refused(protocol, str(answer.status.value), priority, arm)
-        trace.end(answer.status.value, priority=priority, arm=arm)
+        if answer.status != HTTPStatus.OK or trace.recording:
+            self._ended(protocol, headers, trace, answer.status.value)
         await _send(send, answer)
 
+    def _ended(self, protocol: str, headers: dict[bytes, bytes], trace: Trace, status: int) -> None:
+        """Answers of 200 were counted when they were made."""
+        priority, arm = counted_as(headers)
+        if status != HTTPStatus.OK:
+            said = "disconnected" if status == _CLIENT_CLOSED_REQUEST else str(status)
+            self._meter.refused(protocol, said, priority, arm)
+        trace.end(status, priority=priority, arm=arm)
+
     async def _answer(
-        self, scope: Scope, receive: Receive, route: re.Match[str], headers: dict[bytes, bytes]
+        self,
+        scope: Scope,
+        receive: Receive,
+        route: re.Match[str],
+        headers: dict[bytes, bytes],
+        trace: Trace,
     ) -> _Answer:
         try:
             self._check_route(scope["method"], route)
-            _check_content(headers)
+            check_content(headers)
             origin = origin_of(headers)
             urgency = urgency_of(headers, self._settings.admission)
             self._service.turn_away(urgency)
             body = await self._body(receive, headers)
             is_v1 = route["protocol"] is not None
-            return await self._decide(body, origin, urgency, receive, is_v1=is_v1)
+            return await self._decide(body, origin, urgency, receive, trace, is_v1=is_v1)
         except BadRequest as problem:
             return _problem(problem.status, str(problem))
         except Refused as shed:
             return _shed(shed.refusal, str(shed))
         except ClientLeft:
-            raise _ClientLeftError from None
-        except _ClientLeftError:
+            raise ClientLeftError from None
+        except ClientLeftError:
             raise
         except Exception as error:  # the last line of defence: an answer, and no user text logged
             say("a request failed", "error", error)
@@ -141,16 +149,27 @@ class HotPath:
             )
 
     async def _decide(
-        self, body: bytes, origin: Origin, urgency: Urgency, receive: Receive, *, is_v1: bool
+        self,
+        body: bytes,
+        origin: Origin,
+        urgency: Urgency,
+        receive: Receive,
+        trace: Trace,
+        *,
+        is_v1: bool,
     ) -> _Answer:
         began = time.perf_counter()
         maximum = self._settings.maximum_batch
         request = (
             InferRequest(parse_predict(body, maximum)) if is_v1 else parse_infer(body, maximum)
         )
+        parsed = time.perf_counter()
         decision = await self._service.decide(
             request.events, origin, len(body), urgency, partial(_left, receive)
         )
+        if trace.recording:
+            trace.span("parse", began, parsed, events=len(request.events))
+            trace.span("decide", parsed, time.perf_counter(), priority=urgency.priority)
         content = _v1_answer(decision) if is_v1 else self._v2_answer(request, decision)
         encoded = orjson.dumps(content)
         self._meter.answered(
@@ -205,10 +224,15 @@ class HotPath:
             body = await self._body(receive, dict(scope["headers"]))
         except BadRequest as problem:
             await _send(send, _problem(problem.status, str(problem)))
-        except _ClientLeftError:
+        except ClientLeftError:
             return
         else:
             await self._fallback(scope, _replayed(body, receive), send)
+
+    async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
+        return await read_body(
+            receive, headers, self._settings.maximum_body_bytes, self._body_seconds
+        )
 
     def _without_version(self, scope: Scope) -> Scope:
         """KServe answers 501 to a path with a version: the one that is served is taken off."""
@@ -220,62 +244,11 @@ class HotPath:
         path = f"/v2/models/{found['model']}{found['rest']}"
         return {**scope, "path": path, "raw_path": quote(path).encode()}
 
-    async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-        """The whole body, never more of it in memory than `serving.maximum_body_bytes`."""
-        maximum = self._settings.maximum_body_bytes
-        declared = headers.get(b"content-length", b"")
-        if declared.isdigit() and int(declared) > maximum and b"expect" in headers:
-            raise _too_long(maximum)
-        body = bytearray()
-        size = 0
-        try:
-            async with asyncio.timeout(self._body_seconds):
-                async for chunk in _chunks(receive):
-                    size += len(chunk)
-                    if size <= maximum:
-                        body += chunk
-                    if size > maximum * DISCARDED_BODIES:
-                        break
-        except TimeoutError:
-            raise BadRequest(
-                f"the body did not arrive within {self._body_seconds:g} seconds; send it faster",
-                HTTPStatus.REQUEST_TIMEOUT,
-            ) from None
-        if size > maximum:
-            raise _too_long(maximum)
-        return bytes(body)
-
 
 def inference_protocol(path: str) -> str | None:
     """`v1` or `v2` for the path of an inference route, None for any other."""
     route = _ROUTE.match(path)
     return None if route is None else route["protocol"] or "v2"
-
-
-async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _ClientLeftError
-        more = message.get("more_body", False)
-        yield message.get("body", b"")
-
-
-def _check_content(headers: dict[bytes, bytes]) -> None:
-    kind = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
-    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-    if kind != b"application/json":
-        shown = kind[:40].decode("ascii", "replace")
-        raise BadRequest(
-            f"Content-Type is {shown!r}; send JSON with Content-Type: application/json",
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        )
-    if encoding != b"identity" or b"inference-header-content-length" in headers:
-        raise BadRequest(
-            "compressed and binary bodies are not taken; send plain JSON",
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        )
 
 
 def _v1_answer(decision: Decision) -> dict[str, Any]:
@@ -289,14 +262,6 @@ def _prediction(verdict: Verdict) -> dict[str, Any]:
         "action": verdict.action,
         "verdict": verdict,
     }
-
-
-def _too_long(maximum: int) -> BadRequest:
-    return BadRequest(
-        f"the body is longer than {maximum} bytes (serving.maximum_body_bytes); "
-        "send fewer events a request, and large media by path",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    )
 
 
 def _problem(status: HTTPStatus, message: str) -> _Answer:

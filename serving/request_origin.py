@@ -69,4 +69,5 @@ def counted_as(headers: Mapping[bytes, bytes]) -> tuple[str, str]:
 
 
 def _is_mirrored(headers: Mapping[bytes, bytes]) -> bool:
-    return _MIRROR.search(headers.get(b"host", b"")) is not None
+    host = headers.get(b"host", b"")
+    return b"-shadow" in host and _MIRROR.search(host) is not None

@@ -19,9 +19,11 @@ from serving.afterwards import Afterwards
 from serving.cascade import Asked, Cascade, Decided, Decision
 from serving.decision_log import NOT_RECORDED, DecisionLog
 from serving.decision_records import UnwrittenRecord, artefact_of
+from serving.enrichment import NoPast, Past, missing_past, without_past
 from serving.expected_work import ExpectedWork
 from serving.meter import Meter
 from serving.micro_batching import MicroBatcher
+from serving.quick_lane import QuickLane
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,12 @@ UNHURRIED = Urgency()
 
 
 class VerdictService:
-    """Decides in a few threads, so that a long assessment never holds up the event loop.
+    """Decides what the prefilter settles at once, and all else in a few threads, so that a long
+    assessment never holds up the event loop.
 
     `hash_account` turns an account into its keyed hash before anything sees it; None where no
-    key is set, then accounts are dropped and counted. `enrich` adds what the past says; it runs in
-    the threads that decide.
+    key is set, then accounts are dropped and counted. `past` adds what the past says, in the threads
+    that decide: an event that has one is not settled at once.
     """
 
     def __init__(
@@ -62,14 +65,14 @@ class VerdictService:
         settings: Serving,
         work_of: Callable[[Event], float] | None = None,
         hash_account: Callable[[str], str] | None = None,
-        enrich: Callable[[Event], Event] = lambda event: event,
+        past: Past | None = None,
         meter: Meter | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ):
         self.cascade = cascade
         self._log = decision_log
         self._hash_account = hash_account
-        self._enrich = enrich
+        self._past = past or NoPast()
         self._meter = meter or Meter()
         self._now = now
         self._artefact = artefact_of(cascade.assessor)
@@ -79,6 +82,10 @@ class VerdictService:
             self._decide, self._threads, settings.inference_threads, settings.admission,
             settings.batching, lambda asked: self._work_of(asked.event), counts=self._meter,
         )  # fmt: skip
+        shares = {name: one.share for name, one in settings.admission.classes.items()}
+        self._quick = QuickLane[Asked, tuple[Event, Decided]](
+            self._settle, settings.batching.maximum_events, shares
+        )
         for priority in settings.admission.classes:
             waiting = partial(self._batcher.queue.waiting, priority)
             self._meter.watch(metrics.QUEUE_DEPTH.labels(priority), waiting)
@@ -86,7 +93,8 @@ class VerdictService:
 
     def turn_away(self, urgency: Urgency) -> None:
         """Before a body is read: raises Refused where any such request would be shed."""
-        self._batcher.turn_away(urgency.priority, urgency.deadline)
+        if not self._quick.has_place(urgency.priority):
+            self._batcher.turn_away(urgency.priority, urgency.deadline)
 
     async def decide(
         self,
@@ -105,7 +113,7 @@ class VerdictService:
             Asked(self._pseudonymous(event), origin.arm, urgency.seconds, urgency.deadline)
             for event in events
         ]
-        found = await self._batcher.submit(asked, urgency.priority, urgency.deadline, client_left)
+        found = await self._found(asked, urgency, client_left)
         milliseconds = round(1000 * (time.perf_counter() - began), 3)
         return self._recorded(found, origin, size_bytes, milliseconds)
 
@@ -115,11 +123,42 @@ class VerdictService:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._afterwards.close()
 
+    async def _found(
+        self,
+        asked: Sequence[Asked],
+        urgency: Urgency,
+        client_left: Callable[[], Awaitable[object]] | None,
+    ) -> Sequence[tuple[Event, Decided]]:
+        """From the quick lane what it settles, and the rest from the threads."""
+        priority, deadline = urgency.priority, urgency.deadline
+        has_place = self._quick.has_place(priority, len(asked)) and urgency.is_in_time
+        if not (has_place and any(self._may_settle(one.event) for one in asked)):
+            return await self._batcher.submit(asked, priority, deadline, client_left)
+        settled = await self._quick.submit(asked)
+        left = [one for one, found in zip(asked, settled, strict=True) if found is None]
+        if not left:
+            self._meter.admitted(priority, 0.0)
+        rest = iter(await self._batcher.submit(left, priority, deadline, client_left))
+        return [next(rest) if found is None else found for found in settled]
+
+    def _settle(self, asked: Sequence[Asked]) -> list[tuple[Event, Decided] | None]:
+        """Runs in the event loop."""
+        return [
+            None if found is None or self._past.is_called_for(one.event) else (one.event, found)
+            for one, found in zip(asked, self.cascade.settled(asked), strict=True)
+        ]
+
+    def _may_settle(self, event: Event) -> bool:
+        return self.cascade.may_settle(event) and not self._past.is_called_for(event)
+
     def _decide(self, asked: Sequence[Asked]) -> list[tuple[Event, Decided]]:
         """Runs in a worker thread; acts on nothing, since it may be called again."""
-        known = [one._replace(event=self._enrich(one.event)) for one in asked]
-        decided = self.cascade.decide_each(known)
-        return [(one.event, found) for one, found in zip(known, decided, strict=True)]
+        read = [self._past.enriched(one.event, one.deadline) for one in asked]
+        known = [one._replace(event=found.event) for one, found in zip(asked, read, strict=True)]
+        return [
+            (found.event, without_past(decided, found.reasons))
+            for found, decided in zip(read, self.cascade.decide_each(known), strict=True)
+        ]
 
     def _recorded(
         self,
@@ -128,13 +167,18 @@ class VerdictService:
         size_bytes: int,
         milliseconds: float,
     ) -> Decision:
-        records = [self._record(event, one, origin.mirrored, milliseconds) for event, one in found]
+        now = self._now()
+        records = [
+            self._record(event, one, origin.mirrored, milliseconds, now) for event, one in found
+        ]
         verdicts = tuple(one.verdict for _, one in found)
         budgets = tuple(one.budget for _, one in found)
         if not self._log.append(records, size_bytes):
             self._meter.degraded(NOT_RECORDED)
             verdicts = tuple(replace(one, reasons=(*one.reasons, NOT_RECORDED)) for one in verdicts)
         for event, one in found:
+            if not one.budget.withheld:
+                continue
             for _, why in one.budget.withheld:
                 self._meter.degraded(why.partition(":")[0])
             if self.cascade.is_to_be_revised(one):
@@ -146,16 +190,17 @@ class VerdictService:
         event, before, mirrored = left
         began = time.perf_counter()
         revised = self.cascade.revised(event, before)
+        revised = without_past(revised, missing_past(before.budget))
         milliseconds = round(1000 * (time.perf_counter() - began), 3)
-        self._log.append([self._record(event, revised, mirrored, milliseconds)], len(event.text))
+        record = self._record(event, revised, mirrored, milliseconds, self._now())
+        self._log.append([record], len(event.text))
 
     def _record(
-        self, event: Event, decided: Decided, mirrored: bool, milliseconds: float
+        self, event: Event, decided: Decided, mirrored: bool, milliseconds: float, now: datetime
     ) -> UnwrittenRecord:
         """Of an event as it was decided. Only gathers: the log's thread encodes."""
         return UnwrittenRecord(
-            decided.verdict, event, self._now().isoformat(), mirrored, milliseconds,
-            self._artefact, decided.budget,
+            decided.verdict, event, now, mirrored, milliseconds, self._artefact, decided.budget,
         )  # fmt: skip
 
     def _pseudonymous(self, event: Event) -> Event:

@@ -29,6 +29,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -298,8 +299,8 @@ def _record_microseconds(pairs: Sequence[tuple[Event, DecisionRecord]], folder: 
     began = time.process_time()
     for (event, then), size in zip(pairs, sizes, strict=True):
         one = UnwrittenRecord(
-            then.verdict, event, then.decided_at, False, then.milliseconds, then.artefact,
-            then.budget,
+            then.verdict, event, datetime.fromisoformat(then.decided_at), False,
+            then.milliseconds, then.artefact, then.budget,
         )  # fmt: skip
         log.append([one], size)
     log.close()

@@ -26,6 +26,12 @@ class CapitalLetters:
     def assess(self, events: Sequence[Event]) -> list[Assessment]:
         return [self._assess(event) for event in events]
 
+    def settled(self, events: Sequence[Event]) -> list[Assessment | None]:
+        return [
+            None if event.text.startswith(("slow", "broken")) else self._assess(event)
+            for event in events
+        ]
+
     def _assess(self, event: Event) -> Assessment:
         if event.text.startswith("slow"):
             time.sleep(0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,11 @@ FORMAT_1 = (
 )
 
 
+AT = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
 def unwritten(event: Event, budget: Budget | None = None) -> UnwrittenRecord:
-    plain = UnwrittenRecord(VERDICT, event, "2026-01-05T12:00:00+00:00", False, 1.5, "ensemble-1")
+    plain = UnwrittenRecord(VERDICT, event, AT, False, 1.5, "ensemble-1")
     return plain if budget is None else plain._replace(budget=budget)
 
 
@@ -70,7 +74,7 @@ def test_a_record_reads_back_as_it_was_with_the_bytes_of_its_verdict(tmp_path: P
     assert found.verdict == orjson.dumps(VERDICT)
     assert found.where == f"{tmp_path / 'a.jsonl'}:1"
     assert found.record == DecisionRecord(
-        VERDICT, FULL, "2026-01-05T12:00:00+00:00", False, 1.5, budget, "ensemble-1",
+        VERDICT, FULL, AT.isoformat(), False, 1.5, budget, "ensemble-1",
         hashlib.sha256(orjson.dumps(FULL)).hexdigest(), RECORD_FORMAT,
     )  # fmt: skip
     assert DecisionRecord.from_record(orjson.loads(orjson.dumps(found.record.as_record()))) == (

@@ -45,8 +45,8 @@ COSTS = {"ocr": 110.0}
 
 def record(verdict: Verdict, second: int, *, mirrored: bool = False) -> UnwrittenRecord:
     return UnwrittenRecord(
-        verdict, EVENT, f"{DAY}T12:00:{second:02d}+00:00", mirrored, 41.5, "ensemble-1",
-        Budget(80.0, withheld=(("video", "breaker open"),)),
+        verdict, EVENT, datetime.fromisoformat(f"{DAY}T12:00:{second:02d}+00:00"), mirrored, 41.5,
+        "ensemble-1", Budget(80.0, withheld=(("video", "breaker open"),)),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -23,7 +24,7 @@ from tests.stand_ins.capital_letters import CapitalLetters
 
 MODEL = CapitalLetters()
 VERSIONS = Versions(MODEL.version, "7", "thresholds-1")
-AT = "2026-01-05T12:00:00+00:00"
+AT = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
 class Thrifty(CapitalLetters):
