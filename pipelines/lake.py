@@ -80,10 +80,12 @@ def write(lake: Path, table: str, day: str, rows: pa.Table) -> bool:
 
 
 @contextmanager
-def only_writer(lake: Path) -> Iterator[None]:
-    """Hold the lake's lock: steps that change several tables wait for each other."""
-    lake.mkdir(parents=True, exist_ok=True)
-    with (lake / ".lock").open("w") as lock:
+def only_writer(folder: Path, name: str = ".lock") -> Iterator[None]:
+    """Hold a lock in the folder, by default the lake's: steps that change several tables wait for
+    each other. It holds on one machine; on a cluster the DAG runs a step once at a time.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -15,7 +15,7 @@ from serving.cascade import Cascade, StageCosts
 from serving.stage_bounds import UNGUARDED, within
 
 if TYPE_CHECKING:
-    from serving.guarded_stages import StageCounts
+    from serving.stage_guard import StageCounts
 
 _WHITE_PNG = (  # 64 by 64 pixels
     "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAAK0lEQVR42u3MMREAAAgE"

@@ -20,8 +20,9 @@ import orjson
 
 from data_contracts.config import Serving
 from data_contracts.errors import ConfigurationError
-from serving.hot_path import Application, Receive, Send, inference_protocol
+from serving.hot_path import Application, inference_protocol
 from serving.meter import Meter
+from serving.request_body import Receive, Send
 from serving.request_origin import counted_as
 
 TOKENS = "WEIR_SERVING_TOKENS"
@@ -72,9 +73,16 @@ def read_tokens(settings: Serving, environment: Mapping[str, str] = os.environ) 
     """The configured tokens; None where none are asked for. Raises ConfigurationError."""
     if settings.authentication == "none":
         return None
-    if settings.tokens_file is None:
-        return Tokens(environment.get(TOKENS, "").replace(",", " ").split())
-    return Tokens(_lines(settings.tokens_file))
+    return Tokens(_configured(settings, environment))
+
+
+def own_headers(settings: Serving, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What Weir's own clients send to a model server: the first of its tokens, read anew, so that
+    it may follow another; nothing where none are asked for. Raises ConfigurationError.
+    """
+    if read_tokens(settings, environment) is None:
+        return {}
+    return {"authorization": f"Bearer {_configured(settings, environment)[0]}"}
 
 
 class Authenticated:
@@ -115,6 +123,12 @@ async def _refuse(send: Send, refusal: str, *, brought: bool) -> None:
     status = HTTPStatus.UNAUTHORIZED.value
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _configured(settings: Serving, environment: Mapping[str, str]) -> list[str]:
+    if settings.tokens_file is None:
+        return environment.get(TOKENS, "").replace(",", " ").split()
+    return _lines(settings.tokens_file)
 
 
 def _lines(path: Path) -> list[str]:

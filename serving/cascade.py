@@ -149,11 +149,8 @@ class Cascade:
 
     def _decided(self, asked: Sequence[Asked], every_stage: bool) -> list[Decided]:
         seconds, deadline = asked[0].seconds, min(one.deadline for one in asked)
-        has_media = bool(asked[0].event.media)
-        withheld = self.costs.afterwards(seconds) if has_media else {}
-        bounds = StageBounds(
-            withheld, deadline if has_media else math.inf, is_guarded=math.isfinite(seconds)
-        )
+        withheld = self.costs.afterwards(seconds) if asked[0].event.media else {}
+        bounds = StageBounds(withheld, deadline, is_guarded=math.isfinite(seconds))
         with within(bounds):
             assessments = self._assess([one.event for one in asked], every_stage)
         return [

@@ -9,7 +9,6 @@ reasons. What a killed process took with it is counted by the next one of its sl
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -21,6 +20,7 @@ import orjson
 
 from data_contracts.errors import ServiceUnavailable
 from serving import metrics
+from serving.logs import say
 from serving.record_ledger import RecordLedger, lost_with_the_dead
 
 NOT_RECORDED = "decision_not_recorded"  # the reason code of a verdict without a record
@@ -154,7 +154,8 @@ class DecisionLog:
                 self._file.append(content)
             except OSError as error:
                 if not failed:
-                    _say(f"cannot write decision records to {self._file.path}: {error.strerror}")
+                    say("cannot write decision records to {path}: {why}", "error",
+                        path=str(self._file.path), why=error.strerror)  # fmt: skip
                 failed = True
                 if last_try:
                     return self._lose(len(lines), "disk")
@@ -173,10 +174,12 @@ class DecisionLog:
             lost = lost_with_the_dead(self.folder, self.slot)
             self._ledger.open()
         except OSError as error:
-            _say(f"records that a crash loses will not be counted: {error.strerror}")
+            say("records that a crash loses will not be counted: {why}", "warning",
+                why=error.strerror)  # fmt: skip
             return
         if lost:
-            _say(f"{lost} decision records were lost when a server of slot {self.slot} was killed")
+            say("{lost} decision records were lost when a server of slot {slot} was killed",
+                "warning", lost=lost, slot=self.slot)  # fmt: skip
             metrics.RECORDS_LOST.labels("crash").inc(lost)
 
     def _lose(self, count: int, reason: str) -> None:
@@ -241,7 +244,3 @@ def _ends_with_a_line(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"
-
-
-def _say(message: str) -> None:
-    print(f"serving: {message}", file=sys.stderr, flush=True)

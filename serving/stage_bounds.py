@@ -1,7 +1,7 @@
 """What bounds the stages while one event is assessed: withheld ones, the deadline, the guards.
 
 The ensemble's own inference knows nothing of breakers, deadlines and stages that run later. The
-bounds stand beside it, in the thread that assesses, and `serving.guarded_stages` looks at them.
+bounds stand beside it, in the thread that assesses, and `serving.stage_guard` looks at them.
 What was withheld stands in the verdict's stages, so replay withholds the same.
 """
 

@@ -39,7 +39,7 @@ from training.likeness import Likeness
 from training.ngram_log_odds import NgramLogOdds
 from training.parts import Parts
 from training.policy import Policy
-from training.stage_sources import StageSources
+from training.stage_sources import Guarding, StageSources, unguarded
 from training.text_stack import Glance, TextStack
 from training.unfamiliarity import Ground
 
@@ -57,10 +57,12 @@ class Ensemble:
         parts: Parts,
         encoder: TextEncoder | None = None,
         extractors: Mapping[str, Extractor] | None = None,
+        guarding: Guarding = unguarded,
     ) -> None:
         self.parts = parts
         self._encoder = encoder
         self._extractors = extractors or {}
+        self._guarding = guarding
 
     @classmethod
     def load(
@@ -99,7 +101,8 @@ class Ensemble:
         except (KeyError, TypeError, ValueError) as error:
             where = directory / POLICY
             raise BadInput(f"{where} is not of this version: {error}; {REMEDY}") from None
-        return cls(parts, encoder, _opened(parts, sources))
+        guarding = sources.guarding() if sources else unguarded
+        return cls(parts, encoder, _opened(parts, sources), guarding)
 
     def save(self, directory: Path) -> None:
         """Write ONNX, LightGBM text, JSON and .npz files with a manifest; no pickle."""
@@ -188,18 +191,30 @@ class Ensemble:
             for event, glance in zip(events, self._text.glances(events), strict=True)
         ]
 
+    def settled(self, events: Sequence[Event]) -> list[Assessment | None]:
+        """The answers of `assess` that need no network; None where one is called for."""
+        alone = [at for at, event in enumerate(events) if not self._is_fused(event)]
+        glances = self._text.glances([events[at] for at in alone])
+        found: list[Assessment | None] = [None] * len(events)
+        for at, glance in zip(alone, glances, strict=True):
+            found[at] = self._text.settled(glance)
+        return found
+
     def _assess(
         self, event: Event, glance: Glance, every_stage: bool, budget_milliseconds: float
     ) -> Assessment:
-        if self._fused is None or not self._fused.is_called_for(event):
+        if self._fused is None or not self._is_fused(event):
             return self._text.assess(event, glance, every_stage=every_stage)
         return self._fused.assess(
             event, glance, every_stage=every_stage, budget_milliseconds=budget_milliseconds
         )
 
+    def _is_fused(self, event: Event) -> bool:
+        return self._fused is not None and self._fused.is_called_for(event)
+
     @cached_property
     def _text(self) -> TextStack:
-        return TextStack(self.parts, self._encoder)
+        return TextStack(self.parts, self._encoder, self._guarding)
 
     @cached_property
     def _fused(self) -> FusedEnsemble | None:

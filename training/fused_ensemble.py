@@ -7,7 +7,7 @@ settled early has a probability as honest as one that ran everything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,20 +20,22 @@ from pipelines.features.base import Extractor, Features
 from training.activation import DEADLINE
 from training.fused_policy import FUSION, PREFILTER, TEXT, FusedPolicy, kind_of
 from training.fused_training import FusedParts
-from training.fusion import FusionRows, mean_score
-from training.logistic import logit, sigmoid
+from training.fusion import packed
+from training.logistic import Floats, logit_of, sigmoid_of
 from training.reasons import reasons_for
+from training.stage_sources import LeftOut
 from training.text_stack import Glance, TextStack, Understanding
 from training.token_view import TokenView
 
 Array = NDArray[np.float32]
 
 
-class Token(NamedTuple):
-    """What one stage gave: calibrated log-odds and the vector that fusion reads."""
+class Place(NamedTuple):
+    """Where fusion reads a stage: its number among the stages, and its columns of the inputs."""
 
-    log_odds: float
-    vector: Array
+    number: int
+    columns: slice
+    view: TokenView
 
 
 class FusedEnsemble:
@@ -45,6 +47,11 @@ class FusedEnsemble:
         self._parts = parts
         self._text = text
         self._extractors = extractors
+        self._fusion = packed(parts.fusion)
+        self._places = self._placed()
+        self._reading_for = {
+            name: text.reading_for(name) for name, model in parts.stages.items() if model.reads_text
+        }
 
     @property
     def policy(self) -> FusedPolicy:
@@ -52,7 +59,10 @@ class FusedEnsemble:
 
     def is_called_for(self, event: Event) -> bool:
         """Whether the event carries anything beside its text."""
-        return bool(self._modalities(event))
+        return any(
+            model.modality != "text" and self._extractors[name].is_present(event)
+            for name, model in self._parts.stages.items()
+        )
 
     def assess(
         self,
@@ -63,25 +73,39 @@ class FusedEnsemble:
         budget_milliseconds: float = float("inf"),
     ) -> Assessment:
         """`budget_milliseconds` bounds the expected CPU of the stages that are tried."""
-        run = _Run(event, glance, kind_of(self._modalities(event), event))
+        run = self._run_of(event, glance)
         self._run_free_stages(run)
         step, why = self._run_dear_stages(run, every_stage, budget_milliseconds)
         score = round(self._score(run, step), SCORE_DECIMALS)
         return self._answer(run, score, why)
 
-    def _modalities(self, event: Event) -> list[str]:
-        return [
-            model.modality
-            for name, model in self._parts.stages.items()
-            if model.modality != "text" and self._extractors[name].is_present(event)
-        ]
+    def _placed(self) -> dict[str, Place]:
+        own = {PREFILTER: self._parts.prefilter_view, TEXT: self._parts.text_view}
+        own |= {name: model.view for name, model in self._parts.stages.items()}
+        starts = self._fusion.starts.tolist()
+        return {
+            name: Place(at, slice(starts[at], starts[at + 1]), own[name])
+            for at, name in enumerate(self.policy.tokens[:-1])
+        }
+
+    def _run_of(self, event: Event, glance: Glance) -> _Run:
+        """Before any stage; what an event carries is asked once."""
+        stages = self._parts.stages
+        carried = {name for name in stages if self._extractors[name].is_present(event)}
+        kind = kind_of([stages[name].modality for name in carried], event)
+        carried |= {PREFILTER, TEXT} if event.text.strip() else {PREFILTER}
+        return _Run(
+            event, glance, kind, carried,
+            present=np.zeros((1, len(self._places) + 1), bool),
+            log_odds=np.zeros((1, len(self._places) + 1)),
+            inputs=np.zeros((1, int(self._fusion.starts[-1])), np.float32),
+        )  # fmt: skip
 
     def _run_free_stages(self, run: _Run) -> None:
         early = self._text.early_score(run.glance)
-        view = self._parts.prefilter_view
-        run.tokens[PREFILTER] = _token(_logit(early), view, run.glance.cheap.lexical, _NOTHING)
+        self._show(run, PREFILTER, logit_of(early), run.glance.cheap.lexical, _NOTHING)
         for name in self._parts.stages:
-            if name not in self.policy.activation.stages and self._is_carried(name, run.event):
+            if name not in self.policy.activation.stages and name in run.carried:
                 self._run_stage(name, run)
 
     def _run_dear_stages(
@@ -92,7 +116,7 @@ class FusedEnsemble:
         for step, (name, cost) in enumerate(zip(activation.stages, activation.costs, strict=True)):
             if not every_stage and (why := activation.settled(step, self._score(run, step))):
                 return step, why
-            if not self._is_carried(name, run.event):
+            if name not in run.carried:
                 continue
             if cost > budget:
                 run.skipped[name] = DEADLINE
@@ -101,34 +125,49 @@ class FusedEnsemble:
             self._run_stage(name, run)
         return len(activation.stages), None
 
-    def _is_carried(self, name: str, event: Event) -> bool:
-        if name == TEXT:
-            return bool(event.text.strip())
-        return self._extractors[name].is_present(event)
-
     def _run_stage(self, name: str, run: _Run) -> None:
         if name == TEXT:
             self._run_text(run)
             return
         features, model = self._extractors[name].extract(run.event), self._parts.stages[name]
-        run.notes += [note for note in features.notes if note not in run.notes]
-        if np.isnan(features.columns).all():
+        if np.isnan(np.fmax.reduce(features.columns)):  # every column is unknown
+            run.note(*features.notes)
             run.skipped[name] = features.notes[0] if features.notes else "nothing to read"
             return
-        columns = (
-            self._with_read_text(features, run.event) if model.reads_text else features.columns
-        )
+        columns = self._columns(name, features, run.event)
+        if isinstance(columns, LeftOut):
+            run.leave_out(name, columns.why)
+            return
+        run.note(*features.notes)
         log_odds = model.log_odds(columns, features.embedding)
-        run.tokens[name] = _token(log_odds, model.view, columns, features.embedding)
+        self._show(run, name, log_odds, columns, features.embedding)
 
     def _run_text(self, run: _Run) -> None:
-        found = run.understanding = self._text.understand(run.glance)
+        found = self._text.understood(run.glance)
+        if isinstance(found, LeftOut):
+            run.leave_out(TEXT, found.why)
+            return
+        run.understanding = found
         columns = text_columns(run.glance.ngrams, found)
-        log_odds = _logit(self._text.probability(found))
-        run.tokens[TEXT] = _token(log_odds, self._parts.text_view, columns, found.embedding)
+        log_odds = logit_of(self._text.probability(found))
+        self._show(run, TEXT, log_odds, columns, found.embedding)
 
-    def _with_read_text(self, features: Features, event: Event) -> Array:
-        return np.append(features.columns, self._text.reader.columns(event.text, features.text))
+    def _show(
+        self, run: _Run, name: str, log_odds: float, columns: Array, embedding: Array
+    ) -> None:
+        """Puts what a stage gave where fusion reads it."""
+        place = self._places[name]
+        run.tokens[name] = log_odds
+        run.present[0, place.number] = True
+        run.log_odds[0, place.number] = log_odds
+        run.inputs[0, place.columns] = place.view.apply(columns[None], embedding[None])[0]
+
+    def _columns(self, name: str, features: Features, event: Event) -> Array | LeftOut:
+        """With what the text's networks say of text that the stage read, where it reads any."""
+        if name not in self._reading_for:
+            return features.columns
+        read = self._reading_for[name](event.text, features.text)
+        return read if isinstance(read, LeftOut) else np.append(features.columns, read)
 
     def _score(self, run: _Run, step: int) -> float:
         """The calibrated probability by the stages that ran, after `step` steps."""
@@ -137,46 +176,26 @@ class FusedEnsemble:
         return self.policy.probability(step, run.weighed, run.kind)
 
     def _weigh(self, run: _Run) -> None:
-        rows = self._fusion_rows(run)
-        run.fused = float(mean_score(self._parts.fusion, rows)[0])
-        present = np.append(rows.present[0], True)
-        log_odds = np.append(rows.log_odds[0], run.fused)
-        run.weighed = float(self.policy.weighing.score(present[None], log_odds[None])[0])
+        """The fusion is the last of the stages that the meta-learner weighs."""
+        stages = slice(len(self._places))
+        fused = self._fusion.scores_of(run.present[:, stages], run.log_odds[:, stages], run.inputs)
+        run.fused = run.log_odds[0, -1] = float(fused[0])
+        run.present[0, -1] = True
+        run.weighed = float(self.policy.weighing.score(run.present, run.log_odds)[0])
         run.weighed_over = len(run.tokens)
-
-    def _fusion_rows(self, run: _Run) -> FusionRows:
-        names = self.policy.tokens[:-1]
-        tokens = [run.tokens.get(name) for name in names]
-        vectors = tuple(
-            (np.zeros(self._view(name).width, np.float32) if token is None else token.vector)[None]
-            for name, token in zip(names, tokens, strict=True)
-        )
-        return FusionRows(
-            np.array([[token is not None for token in tokens]]),
-            np.array([[0.0 if token is None else token.log_odds for token in tokens]]),
-            vectors,
-        )
-
-    def _view(self, name: str) -> TokenView:
-        own = {PREFILTER: self._parts.prefilter_view, TEXT: self._parts.text_view}
-        return own[name] if name in own else self._parts.stages[name].view
 
     def _answer(self, run: _Run, score: float, why: str | None) -> Assessment:
         action = self.policy.action(score, run.kind)
-        names = [name for name in self.policy.tokens[:-1] if self._is_shown(name, run)]
-        stages = [self._stage(name, run, why) for name in names]
+        stages = [self._stage(name, run, why) for name in self._places if name in run.carried]
         stages += [
             Stage(FUSION, True, _probability(run.fused)),
             Stage("meta_learner", True, score),
         ]
         return Assessment(score, action, self._reasons(run, action), tuple(stages))
 
-    def _is_shown(self, name: str, run: _Run) -> bool:
-        return name == PREFILTER or self._is_carried(name, run.event)
-
     def _stage(self, name: str, run: _Run, why: str | None) -> Stage:
-        if token := run.tokens.get(name):
-            return Stage(name, True, _probability(token.log_odds))
+        if (log_odds := run.tokens.get(name)) is not None:
+            return Stage(name, True, _probability(log_odds))
         return Stage(name, False, skipped_because=run.skipped.get(name) or why)
 
     def _reasons(self, run: _Run, action: str) -> tuple[str, ...]:
@@ -189,8 +208,8 @@ class FusedEnsemble:
             return (*worded, *run.notes)
         signals = [
             f"signals_of_{name}"
-            for name, token in run.tokens.items()
-            if name not in (PREFILTER, TEXT) and token.log_odds > 0
+            for name, log_odds in run.tokens.items()
+            if name not in (PREFILTER, TEXT) and log_odds > 0
         ]
         worded = tuple(one for one in worded if one != "combined_signals" or not signals)
         return (*worded, *signals, *run.notes)
@@ -198,18 +217,36 @@ class FusedEnsemble:
 
 @dataclass
 class _Run:
-    """One event on its way through the stages."""
+    """One event on its way through the stages.
+
+    `carried` are the stages whose content it has; `tokens` are the calibrated log-odds of those
+    that ran. For fusion and meta-learner, `present` bool[1, S + 1] and `log_odds` float64[1, S + 1]
+    with the fusion last, and `inputs` float32[1, d].
+    """
 
     event: Event
     glance: Glance
     kind: str
-    tokens: dict[str, Token] = field(default_factory=dict)
+    carried: Collection[str]
+    present: NDArray[np.bool_]
+    log_odds: Floats
+    inputs: Array
+    tokens: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     understanding: Understanding | None = None
     fused: float = 0.0
     weighed: float = 0.0  # the meta-learner's log-odds over so many tokens
     weighed_over: int = 0
+
+    def note(self, *notes: str) -> None:
+        """Each once, in the order in which they came."""
+        self.notes += [note for note in notes if note not in self.notes]
+
+    def leave_out(self, stage: str, why: str) -> None:
+        """As if the stage had been withheld for that reason, which is what replay does."""
+        self.skipped[stage] = why
+        self.note(why)
 
 
 _NOTHING = np.zeros(0, np.float32)
@@ -220,13 +257,5 @@ def text_columns(ngrams: float, found: Understanding) -> Array:
     return np.array([ngrams, found.content, found.style, found.general], np.float32)
 
 
-def _token(log_odds: float, view: TokenView, columns: Array, embedding: Array) -> Token:
-    return Token(log_odds, view.apply(columns[None], embedding[None])[0])
-
-
-def _logit(probability: float) -> float:
-    return float(logit(np.array([probability]))[0])
-
-
 def _probability(log_odds: float) -> float:
-    return round(float(sigmoid(np.array([log_odds]))[0]), SCORE_DECIMALS)
+    return round(sigmoid_of(log_odds), SCORE_DECIMALS)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from data_contracts.config import EnsembleStage, Settings
 from pipelines.assets import asset_file
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
     from pipelines.features.media.reader import BoundedMediaReader
 
 READ_FROM_MEDIA = ("image", "video")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class LeftOut(NamedTuple):
+    """Stands where a stage gave nothing; `why` is the reason code in the verdict."""
+
+    why: str
+
+
+class Guarding(Protocol):
+    """Puts what a stage asks of the text's networks behind something that may leave it out."""
+
+    def __call__(self, stage: str, work: Callable[P, T]) -> Callable[P, T | LeftOut]: ...
+
+
+def unguarded(stage: str, work: Callable[P, T]) -> Callable[P, T | LeftOut]:  # noqa: ARG001
+    """Nothing is left out, however long it takes."""
+    return work
 
 
 @dataclass(frozen=True)
@@ -36,6 +55,10 @@ class StageSources:
     def extractor(self, name: str, files: Mapping[str, Path]) -> Extractor:
         """The extractor of a configured stage, with its assets' files."""
         return extractor_class(self.stages[name])(files, self.media)
+
+    def guarding(self) -> Guarding:
+        """What stands before the text's networks of one ensemble."""
+        return unguarded
 
 
 @dataclass(frozen=True)

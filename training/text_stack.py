@@ -6,25 +6,27 @@ calibration -> thresholds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from data_contracts.events import Event
-from data_contracts.verdicts import SCORE_DECIMALS, Assessment, Stage
+from data_contracts.verdicts import SCORE_DECIMALS, Action, Assessment, Stage
 from pipelines.features.text.encoder import Embedding, TextEncoder
 from pipelines.features.text.extraction import CheapFeatures, TextExtractor
 from pipelines.features.text.remembered import encoder_at
 from pipelines.features.text.segments import segment_of
 from training.boosted_trees import BoostedTrees
-from training.logistic import sigmoid
+from training.fused_policy import PREFILTER, TEXT
+from training.logistic import sigmoid_of
 from training.parts import Parts
 from training.prefilter import prefilter_columns
 from training.reasons import reasons_for
 from training.specialists.text_onnx import OnnxSpecialist
-from training.text_reading import TextReader
+from training.stage_sources import Guarding, LeftOut, unguarded
+from training.text_reading import Array, TextReader
 
 
 class Glance(NamedTuple):
@@ -48,11 +50,24 @@ class Understanding(NamedTuple):
 
 
 class TextStack:
-    """The text models of an ensemble; `encoder` stands in for the artefact's own."""
+    """The text models of an ensemble; `encoder` stands in for the artefact's own.
 
-    def __init__(self, parts: Parts, encoder: TextEncoder | None = None) -> None:
+    `guarding` stands before all that runs a network. Where it leaves the text out, the prefilter
+    decides.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        encoder: TextEncoder | None = None,
+        guarding: Guarding = unguarded,
+    ) -> None:
         self._parts = parts
         self._encoder = encoder
+        self._guarding = guarding
+        self.understood: Callable[[Glance], Understanding | LeftOut] = guarding(
+            TEXT, self.understand
+        )
 
     def glance(self, event: Event) -> Glance:
         """The cheap part."""
@@ -88,12 +103,13 @@ class TextStack:
 
     def assess(self, event: Event, glance: Glance, *, every_stage: bool) -> Assessment:
         """What the ensemble answers where an event carries nothing but text."""
-        policy = self._parts.policy
-        if not every_stage and policy.early_exit.settles(glance.prefilter, glance.unlike):
-            return self._settled_early(glance)
-        found = self.understand(glance)
+        if not every_stage and (settled := self.settled(glance)):
+            return settled
+        found = self.understood(glance)
+        if isinstance(found, LeftOut):
+            return self._without_networks(event, glance, found.why)
         score = round(self.probability(found), SCORE_DECIMALS)
-        action = policy.thresholds.action(score, segment_of(glance.cheap.lexical, event.language))
+        action = self._action(score, event, glance)
         return Assessment(
             score=score,
             action=action,
@@ -102,32 +118,48 @@ class TextStack:
                 unlike=glance.unlike,
             ),
             stages=(
-                Stage("prefilter", True, self.early_score(glance)),
-                Stage("text", True, _probability((found.content + found.style) / 2)),
+                Stage(PREFILTER, True, self.early_score(glance)),
+                Stage(TEXT, True, _probability((found.content + found.style) / 2)),
                 Stage("meta_learner", True, score),
             ),
         )  # fmt: skip
 
+    def settled(self, glance: Glance) -> Assessment | None:
+        """The answer to clear ham, by the prefilter alone; None where there is doubt."""
+        if not self._parts.policy.early_exit.settles(glance.prefilter, glance.unlike):
+            return None
+        score, why = self.early_score(glance), "prefilter settled clear ham"
+        return Assessment(score, "allow", ("clear_ham",), _by_prefilter(score, why))
+
     def probability(self, found: Understanding) -> float:
         """The calibrated probability of spam by the text alone."""
-        return float(self._parts.policy.calibration.probability(np.array([found.full]))[0])
+        return self._parts.policy.calibration.probability_of(found.full)
 
     def early_score(self, glance: Glance) -> float:
         """The calibrated probability of spam by the prefilter alone."""
-        fitted = self._parts.policy.early.probability(np.array([glance.prefilter]))
-        return round(float(fitted[0]), SCORE_DECIMALS)
+        return round(self._parts.policy.early.probability_of(glance.prefilter), SCORE_DECIMALS)
 
     @cached_property
     def reader(self) -> TextReader:
         """For text that was read out of media."""
         return TextReader(self._extractor, self._parts.ngrams, self._specialist.scores)
 
-    def _settled_early(self, glance: Glance) -> Assessment:
-        score, why = self.early_score(glance), "prefilter settled clear ham"
-        skipped = (Stage(name, False, skipped_because=why) for name in ("text", "meta_learner"))
-        return Assessment(
-            score, "allow", ("clear_ham",), (Stage("prefilter", True, score), *skipped)
+    def reading_for(self, stage: str) -> Callable[[str, str], Array | LeftOut]:
+        """`TextReader.columns` for the stage that read the text."""
+        return self._guarding(stage, lambda caption, read: self.reader.columns(caption, read))
+
+    def _without_networks(self, event: Event, glance: Glance, why: str) -> Assessment:
+        """By the prefilter alone: its score is calibrated, so the same thresholds hold."""
+        score = self.early_score(glance)
+        action = self._action(score, event, glance)
+        reasons = reasons_for(
+            action, glance.cheap, ngrams=glance.ngrams, content=0.0, unlike=glance.unlike
         )
+        return Assessment(score, action, (*reasons, why), _by_prefilter(score, why))
+
+    def _action(self, score: float, event: Event, glance: Glance) -> Action:
+        segment = segment_of(glance.cheap.lexical, event.language)
+        return self._parts.policy.thresholds.action(score, segment)
 
     @cached_property
     def _extractor(self) -> TextExtractor:
@@ -143,5 +175,10 @@ class TextStack:
         return OnnxSpecialist(self._parts.specialist)
 
 
+def _by_prefilter(score: float, why: str) -> tuple[Stage, ...]:
+    skipped = (Stage(name, False, skipped_because=why) for name in (TEXT, "meta_learner"))
+    return (Stage(PREFILTER, True, score), *skipped)
+
+
 def _probability(log_odds: float) -> float:
-    return round(float(sigmoid(np.array([log_odds]))[0]), SCORE_DECIMALS)
+    return round(sigmoid_of(log_odds), SCORE_DECIMALS)

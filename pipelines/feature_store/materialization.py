@@ -9,11 +9,9 @@ it was folded, or comes before one that was, needs an empty store.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -32,10 +30,12 @@ from pipelines.feature_store.freshness import newest_event, note_newest
 from pipelines.feature_store.offline import actions_of_day, days_of_log, events_of_day
 from pipelines.feature_store.opening import enrichment_over, open_states
 from pipelines.feature_store.states import BatchedStates, StateStore
+from pipelines.lake import only_writer
 
 FOLDED_AT_ONCE = 512  # events and actions between two marks of progress
 TIMEOUT_SECONDS = 10.0  # of one write of a part: nobody waits for a verdict here
 LAST_DAY = "materialized"
+LOCK = "materialize.lock"  # of one run at a time, in the home
 Fresh = Callable[[StateStore], Enrichment]
 Say = Callable[[str], None]
 
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     from pipelines.features.media.reader import BoundedMediaReader
 
     with (
-        _only_run(settings.home),
+        only_writer(settings.home, LOCK),
         open_states(settings.feature_store, settings.home, TIMEOUT_SECONDS) as states,
         BoundedMediaReader(settings.media_root, MediaLimits()) as media,
     ):
@@ -228,15 +228,6 @@ def _time(happened: Event | Action) -> datetime:
     if at is None:
         raise ValueError("an event of the lake has no time; ingest its day again")
     return at
-
-
-@contextmanager
-def _only_run(home: Path) -> Iterator[None]:
-    """Two runs on one machine wait for each other; on a cluster the DAG runs once at a time."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "materialize.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _say(message: str) -> None:

@@ -24,7 +24,7 @@ from serving.rollout.leadership import Leadership
 from serving.rollout.phases import Request, Rollout, check_steps
 from serving.rollout.store import RolloutStore
 from serving.rollout.targets.base import Deployment
-from serving.rollout.targets.local import LocalTarget, data_plane
+from serving.rollout.targets.local import LocalTarget, data_plane, local_target
 
 JUDGED_PHASES = ("shadow", "canary", "full")
 _DECISIONS = "decisions"
@@ -37,7 +37,7 @@ def run_controller(_arguments: argparse.Namespace, settings: Settings) -> dict[s
     store, leadership = RolloutStore(engine), Leadership(engine)
     store.prepare()
     leadership.prepare()
-    target = LocalTarget(data_plane(settings.serving, settings.home), settings.home)
+    target = local_target(settings.serving, settings.home)
     controller = Controller(
         target,
         store,

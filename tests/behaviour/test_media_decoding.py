@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import signal
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from data_contracts.events import MediaReference
+from pipelines.features.media.answers import VIDEO
 from pipelines.features.media.base import (
     DecodedImage,
     DecodedVideo,
@@ -135,6 +137,22 @@ def test_a_worker_that_hangs_is_replaced_and_the_file_has_a_reason() -> None:
         os.kill(_worker_of(reader), signal.SIGSTOP)
         assert reader.image(media_reference(picture(2))) == Unreadable("media_timeout")
         assert isinstance(reader.image(media_reference(picture(3))), DecodedImage)
+
+
+def test_images_do_not_wait_for_a_video_that_hangs() -> None:
+    with BoundedMediaReader(None) as reader, ThreadPoolExecutor(1) as threads:
+        first = clip(np.random.default_rng(SEED), "mp4", frames=2)
+        reader.video(media_reference(first, "video"))
+        hung = _worker_of(reader)
+        os.kill(hung, signal.SIGSTOP)
+        second = clip(np.random.default_rng(SEED + 1), "mp4", frames=2)
+        waiting = threads.submit(reader.video, media_reference(second, "video"))
+        while not reader._workers[VIDEO].one_file_at_a_time.locked():
+            time.sleep(0.001)
+        assert isinstance(reader.image(media_reference(picture(4))), DecodedImage)
+        assert not waiting.done()
+        os.kill(hung, signal.SIGCONT)
+        assert isinstance(waiting.result(), DecodedVideo)
 
 
 def test_a_worker_that_was_killed_is_replaced() -> None:

@@ -1,7 +1,7 @@
-"""KServe's own inference routes around a model that does nothing: `kserve_route PORT`.
+"""KServe's own routes around a model that does nothing: `kserve_route quiet|as-shipped PORT`.
 
-The baseline of `make bench-serving`: what KServe's server costs a request with its own logging and
-none of our code.
+The baselines of `make bench-serving`: what KServe's server costs a request with none of our code.
+As shipped it writes the three lines a request that it writes by default; quiet, it writes none.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any
 import uvicorn
 
 
-def main(port: int) -> None:
+def main(port: int, *, is_quiet: bool) -> None:
     from kserve import (
         Model,
         ModelServer,
+        logging,
     )  # here, since other tests import KServe without its package
     from kserve.model_server import app
     from kserve.protocol.rest.server import RESTServer
@@ -27,8 +28,11 @@ def main(port: int) -> None:
         def predict(self, payload: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
             return {"predictions": [{"score": 0.01} for _ in payload["instances"]]}
 
+    logging.configure_logging()
+    logging.trace_logger.disabled = is_quiet
     model = Nothing("spam")
     model.load()
+    model.enable_latency_logging = not is_quiet  # as `ModelServer.start` sets it by default
     server = ModelServer(http_port=port, registered_models=None, enable_grpc=False)
     server.registered_models.update(model)
     rest = RESTServer(
@@ -37,10 +41,10 @@ def main(port: int) -> None:
     rest.create_application()
     listener = socket.create_server(("127.0.0.1", port))
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
-    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=not is_quiet)
     uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":
-    number = int(sys.argv.pop())
-    main(number)
+    number, mode = int(sys.argv.pop()), sys.argv.pop()
+    main(number, is_quiet=mode == "quiet")

@@ -1,8 +1,9 @@
 """A small stand-in for a KServe model server: standard library only, up in a moment.
 
 The model URI says how it behaves: words joined by commas, among `good`, `errors=SHARE` (500s),
-`slow=MILLISECONDS`, `disagrees` (blocks everything), `dies=REQUESTS`, `never-ready`, and
-`live` (bad only in requests that clients wait for, not in copies).
+`slow=MILLISECONDS`, `disagrees` (blocks everything), `dies=REQUESTS`, `never-ready`, `guarded`
+(for who brings the token of WEIR_SERVING_TOKENS), and `live` (bad only in requests that clients
+wait for, not in copies).
 It writes decision records as a real server does, and answers with the arm and its version.
 """
 
@@ -29,6 +30,7 @@ class Behaviour:
         self.dies_after = int(words.get("dies", 0))
         self.ready = "never-ready" not in words
         self.only_live = "live" in words
+        self.token = os.environ["WEIR_SERVING_TOKENS"] if "guarded" in words else None
 
 
 class Server(ThreadingHTTPServer):
@@ -73,6 +75,9 @@ class Handler(BaseHTTPRequestHandler):
         started = time.perf_counter()
         behaviour = self.server.behaviour
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if behaviour.token and self.headers["authorization"] != f"Bearer {behaviour.token}":
+            self.answer(401, {"error": "no token of ours"})
+            return
         warm_up = self.headers["host"].startswith("warm-up")
         shadow = self.headers["host"].endswith("-shadow")
         arm = "shadow" if shadow else self.headers.get("x-weir-arm", "stable")

@@ -1,7 +1,8 @@
-"""Reads the media of events: from the reference to pixels, decoded in a process of its own."""
+"""Reads the media of events: from the reference to pixels, decoded in processes of their own."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from types import TracebackType
@@ -15,6 +16,7 @@ from pipelines.features.media.decoder import Decoded, Decoder, start_decoder
 from pipelines.features.media.recent import RecentlyDecoded
 
 RECENT_BYTES = 134_217_728
+IMAGE_SECONDS = 5.0  # of one image, at most: 40 million pixels took one
 EXTENSIONS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".webp": "WEBP",
     ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF",
@@ -22,7 +24,8 @@ EXTENSIONS = {
 
 
 class BoundedMediaReader:
-    """A MediaReader for any number of threads, with one worker that starts at the first need.
+    """A MediaReader for any number of threads, with one worker a kind that starts at its first
+    file: images do not wait for a video.
 
     A worker that dies or overruns is replaced. Pixels are read-only, since readers share them.
     A process that forks makes a reader of its own.
@@ -37,8 +40,12 @@ class BoundedMediaReader:
         self._media_root = media_root
         self._limits = limits or MediaLimits()
         self._recent = RecentlyDecoded(recent_bytes)
-        self._decoder: Decoder | None = None
-        self._one_file_at_a_time = Lock()
+        seconds = min(IMAGE_SECONDS, self._limits.timeout_seconds)
+        self._workers = {
+            IMAGE: _Worker(replace(self._limits, timeout_seconds=seconds)),
+            VIDEO: _Worker(self._limits),
+        }
+        self._last = self._workers[IMAGE]
 
     def __enter__(self) -> Self:
         return self
@@ -66,13 +73,16 @@ class BoundedMediaReader:
 
     @property
     def worker(self) -> int | None:
-        """The process id of the worker, for who watches what it takes; None before the first."""
-        return None if self._decoder is None else self._decoder.worker
+        """The process id of the worker that was asked last, for who watches what it takes; None
+        before the first.
+        """
+        return self._last.process
 
     def close(self) -> None:
-        """End the worker; the next file starts another."""
-        with self._one_file_at_a_time:
-            self._drop_decoder()
+        """End the workers; the next file starts another."""
+        for worker in self._workers.values():
+            with worker.one_file_at_a_time:
+                worker.end()
 
     def _decoded(self, kind: int, reference: MediaReference) -> Decoded:
         content = self.content(reference)
@@ -82,18 +92,35 @@ class BoundedMediaReader:
         known = self._recent.find(key)
         if known is not None:
             return known
-        with self._one_file_at_a_time:
-            found = self._recent.find(key) or self._freshly_decoded(kind, content)
+        worker = self._workers[kind]
+        with worker.one_file_at_a_time:
+            found = self._recent.find(key)
+            if found is None:
+                self._last = worker
+                found = worker.decode(kind, content)
             self._recent.keep(key, found)
         return found
 
-    def _freshly_decoded(self, kind: int, content: bytes) -> Decoded:
+
+class _Worker:
+    """The decoding process of one kind; for who holds `one_file_at_a_time`."""
+
+    def __init__(self, limits: MediaLimits) -> None:
+        self.one_file_at_a_time = Lock()
+        self._limits = limits
+        self._decoder: Decoder | None = None
+
+    @property
+    def process(self) -> int | None:
+        return None if self._decoder is None else self._decoder.worker
+
+    def decode(self, kind: int, content: bytes) -> Decoded:
         if self._decoder is None or self._decoder.is_spent:
-            self._drop_decoder()
+            self.end()
             self._decoder = start_decoder(self._limits)
         return self._decoder.decode(kind, content)
 
-    def _drop_decoder(self) -> None:
+    def end(self) -> None:
         if self._decoder is not None:
             self._decoder.close()
             self._decoder = None

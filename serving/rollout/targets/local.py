@@ -12,6 +12,7 @@ import string
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ import httpx
 import orjson
 
 from data_contracts.config import PROJECT, Serving
-from data_contracts.errors import ServiceUnavailable
+from data_contracts.errors import ConfigurationError, ServiceUnavailable
 from data_contracts.files import write_atomically
+from serving.authentication import own_headers
 from serving.rollout.targets.base import Counters, Deployment, Traffic
 from serving.rollout.targets.envoy_admin import EnvoyAdmin
 from serving.rollout.targets.envoy_bootstrap import bootstrap
@@ -66,7 +68,8 @@ class LocalTarget:
     """TrafficTarget on this machine.
 
     `server` is the command that serves a model; `--model URI --port P --slot NAME --version V`
-    are appended to it. `new_key` gives the key that decides which accounts a rollout meets.
+    are appended to it. `new_key` gives the key that decides which accounts a rollout meets,
+    `headers` what the servers ask of their clients beside the request.
     """
 
     def __init__(
@@ -75,10 +78,12 @@ class LocalTarget:
         home: Path,
         server: Sequence[str] = MODEL_SERVER,
         new_key: Callable[[], str] = lambda: secrets.token_hex(8),
+        headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._plane = plane
         self._server = tuple(server)
         self._new_key = new_key
+        self._headers = headers
         # one client: making one costs more than a question; no proxy stands before loopback
         self._client = httpx.Client(timeout=_PROBE_SECONDS, trust_env=False)
         self._admin = EnvoyAdmin(self._client, plane.host, plane.admin_port)
@@ -214,9 +219,10 @@ class LocalTarget:
         url = f"http://{self._plane.address(server)}{self._plane.predict_path}"
         for number, text in enumerate(WARM_UP_TEXTS):
             body = {"instances": [{"event_id": f"weir-warm-up-{number}", "text": text}]}
+            headers = {"host": _SHADOW_HOST, **self._headers()}
             try:
                 answer = self._client.post(
-                    url, json=body, headers={"host": _SHADOW_HOST}, timeout=_WARM_UP_SECONDS
+                    url, json=body, headers=headers, timeout=_WARM_UP_SECONDS
                 )
             except httpx.TransportError:
                 return False
@@ -279,6 +285,19 @@ class LocalTarget:
                     f"and its admin port serving.envoy_admin_port = {self._plane.admin_port}"
                 )
             time.sleep(0.02)
+
+
+def local_target(serving: Serving, home: Path) -> LocalTarget:
+    """The configured one. Raises ConfigurationError where nobody could ask its servers: for a
+    token that is missing or weak, and for TLS, which the gateway does not speak to them.
+    """
+    own_headers(serving)
+    if serving.tls is not None:
+        raise ConfigurationError(
+            "serving.tls is set, and the gateway asks the servers in slots over plain HTTP; "
+            "leave serving.tls out here: it is for servers that are reached directly"
+        )
+    return LocalTarget(data_plane(serving, home), home, headers=partial(own_headers, serving))
 
 
 def _answering_arms(traffic: Traffic | None) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from data_contracts.config import Serving, load_settings
 from data_contracts.errors import ConfigurationError
-from serving.authentication import TOKENS, Authenticated, Tokens, read_tokens
+from serving.authentication import TOKENS, Authenticated, Tokens, own_headers, read_tokens
 from serving.exposure import open_protection
 from serving.meter import Meter
 
@@ -107,6 +107,22 @@ def test_tokens_come_from_the_environment_or_from_a_file(tmp_path: Path) -> None
     assert found.refusal(f"Bearer {FIRST}".encode()) is None
     assert found.refusal(f"Bearer {SECOND}".encode()) is not None
     assert read_tokens(SERVING, {TOKENS: FIRST}) is None
+
+
+def test_our_own_clients_bring_the_first_token_as_it_is_now(tmp_path: Path) -> None:
+    assert own_headers(SERVING, {TOKENS: FIRST}) == {}
+    asked = with_changes(authentication="tokens")
+    sent = own_headers(asked, {TOKENS: f"{SECOND},{FIRST}"})
+    assert sent == {"authorization": f"Bearer {SECOND}"}
+    file = tmp_path / "tokens"
+    asked = with_changes(authentication="tokens", tokens_file=file)
+    for token in (FIRST, SECOND):
+        file.write_text(f"{token}\n")
+        assert own_headers(asked, {}) == {"authorization": f"Bearer {token}"}
+        status, _ = ask("/v2", authorization=own_headers(asked, {})["authorization"].encode())
+        assert status == 200
+    with pytest.raises(ConfigurationError, match="there is none"):
+        own_headers(with_changes(authentication="tokens"), {})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -58,7 +59,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def record(name: str = "e1", text: str = "Hello YOU", **fields: object) -> UnwrittenRecord:
     event = parse_event({"event_id": name, "text": text, **fields})
     decision = Cascade(MODEL, "7", "thresholds-1").decide([event], "canary")
-    at = "2026-01-05T12:00:00+00:00"
+    at = datetime(2026, 1, 5, 12, tzinfo=UTC)
     return UnwrittenRecord(decision.verdicts[0], event, at, mirrored=False, milliseconds=0.1)
 
 
@@ -129,7 +130,7 @@ def test_a_full_file_is_left_alone_and_the_next_one_begins(tmp_path: Path) -> No
 
 
 def test_a_disk_that_fails_is_tried_again_until_it_works(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "decisions"
     limits = LogLimits(file_bytes=1, flush_seconds=0.001, retry_seconds=0.02)
@@ -146,7 +147,8 @@ def test_a_disk_that_fails_is_tried_again_until_it_works(
     wait_for(lambda: log.written == 2)
     log.close()
     assert log.lost == 0
-    assert capfd.readouterr().err.count("cannot write decision records") == 1
+    assert caplog.messages == ["cannot write decision records to {path}: {why}"]
+    assert vars(caplog.records[0])["fields"]["path"].startswith(str(folder))
 
 
 def test_a_disk_that_still_fails_at_the_end_is_a_counted_loss(tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ def test_what_json_cannot_hold_is_lost_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("process", [KILLED_WHILE_RECORDS_WAIT, KILLED_AFTER_SOME_WERE_WRITTEN])
 def test_what_a_killed_process_took_with_it_is_counted_by_the_next_of_its_slot(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], process: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, process: str
 ) -> None:
     killed = subprocess.run([sys.executable, "-c", process, str(tmp_path)], check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -185,7 +187,7 @@ def test_what_a_killed_process_took_with_it_is_counted_by_the_next_of_its_slot(
         log.start()
         log.close()
     assert metrics.RECORDS_LOST.labels("crash")._value.get() == before + 7
-    assert capfd.readouterr().err.count("7 decision records were lost") == 1
+    assert [vars(one)["fields"] for one in caplog.records] == [{"lost": 7, "slot": "a"}]
     assert list(tmp_path.glob("*.ledger")) == []
 
 

@@ -19,7 +19,7 @@ from data_contracts.verdicts import Assessment, Budget
 from pipelines.features.base import Features
 from serving.bulkhead import BulkheadFullError, CallersThread, LeftBehindError, OwnThreads
 from serving.circuit_breaker import CircuitBreaker, State
-from serving.guarded_stages import Guarded, GuardedSources, Outcome, StageTime
+from serving.guarded_stages import Guarded, GuardedSources
 from serving.stage_bounds import (
     UNGUARDED,
     StageBounds,
@@ -28,6 +28,7 @@ from serving.stage_bounds import (
     left_out,
     within,
 )
+from serving.stage_guard import Outcome, StageGuard, StageTime
 from tests.stand_ins.modalities import NoMedia, SoundExtractor
 from tests.unit.serving.test_circuit_breaker import GUARDS, Clock
 from tests.unit.training.test_fused_ensemble import STAGES, composed
@@ -104,9 +105,8 @@ class Stage:
         self.bulkhead = bulkhead or CallersThread()
         if isinstance(self.bulkhead, Hanging):
             self.bulkhead.clock = self.clock
-        self.guarded = Guarded(
-            "sound", self.sound, self.breaker, self.bulkhead, ALLOWED, self.counts, self.clock
-        )
+        guard = StageGuard("sound", self.breaker, self.bulkhead, ALLOWED, self.counts, self.clock)
+        self.guarded = Guarded("sound", self.sound, guard)
 
     def notes(self, bounds: StageBounds | None = None) -> tuple[str, ...]:
         """What the stage said of the event; () where it was read."""
@@ -298,7 +298,9 @@ def test_guarded_and_healthy_an_ensemble_answers_as_without_guards(
     patient = GUARDS.model_copy(update={"minimum_budget_milliseconds": 60_000.0})
     assert served(model, hanging, counts, patient).assess(events) == plain.assess(events)
     assert {outcome for _, outcome in counts.called_} == {"answered"}
-    assert sorted(counts.states) == [("smell", "closed"), ("sound", "closed")]
+    assert sorted(counts.states) == [
+        ("smell", "closed"), ("sound", "closed"), ("text", "closed"),
+    ]  # fmt: skip
 
 
 def test_a_specialist_that_hangs_costs_its_own_threads_and_replay_gives_the_same_verdicts(
@@ -332,5 +334,5 @@ def test_dear_stages_have_threads_of_their_own_and_cheap_ones_stay_with_the_call
     cheap, dear = sources.extractor("smell", {}), sources.extractor("sound", {})
     assert isinstance(cheap, Guarded)
     assert isinstance(dear, Guarded)
-    assert isinstance(cheap._bulkhead, CallersThread)
-    assert isinstance(dear._bulkhead, OwnThreads)
+    assert isinstance(cheap._guard._bulkhead, CallersThread)
+    assert isinstance(dear._guard._bulkhead, OwnThreads)

@@ -1,0 +1,233 @@
+"""Decoding has an account of its own: a slow file is not the fault of the stages that read it."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from data_contracts.config import EnsembleStage
+from data_contracts.errors import ServiceUnavailable
+from data_contracts.events import Event, MediaReference
+from pipelines.features.base import Extractor, Features
+from pipelines.features.media.base import DecodedImage, DecodedVideo, MediaReader, Unreadable
+from serving.bulkhead import CallersThread
+from serving.circuit_breaker import CircuitBreaker
+from serving.guarded_decoding import EXPECTED_SECONDS, LONGEST_WAIT_SECONDS, GuardedDecoding
+from serving.guarded_stages import GuardedSources
+from serving.stage_bounds import UNGUARDED, StageBounds, within
+from serving.stage_guard import StageGuard, StageTime
+from tests.unit.serving.test_circuit_breaker import GUARDS, Clock
+from tests.unit.serving.test_guarded_stages import Counts, Hanging
+from training.stage_sources import LeftOut, StageSources
+
+TIMED_OUT, UNAVAILABLE = LeftOut("stage_timed_out:image"), LeftOut("stage_unavailable:image")
+PIXELS = np.zeros((1, 1, 3), np.uint8)
+
+
+def event(*names: str, kind: str = "image") -> Event:
+    """With a file of each name."""
+    files = [{"kind": kind, "sha256": name * 64, "path": name} for name in names]
+    return Event(event_id="e", text="", media=tuple(map(MediaReference.model_validate, files)))
+
+
+class Reader:
+    """Remembers what it read, and may be told to hang over a kind, or to fail."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+        self.error: Exception | None = None
+        self.hangs: str | None = None
+        self.over = threading.Event()
+
+    def image(self, reference: MediaReference) -> DecodedImage | Unreadable:
+        self._note("image", reference)
+        return DecodedImage(PIXELS, 1, 1, "PNG", 1)
+
+    def video(self, reference: MediaReference) -> DecodedVideo | Unreadable:
+        self._note("video", reference)
+        return DecodedVideo(PIXELS[None], np.zeros(1), 1.0, 1.0)
+
+    def content(self, reference: object) -> bytes | Unreadable:
+        return b""
+
+    def _note(self, kind: str, reference: MediaReference) -> None:
+        if self.error:
+            raise self.error
+        self.read.append(str(reference.path))
+        if self.hangs == kind:
+            self.over.wait(60)
+
+
+class Decoding:
+    """A guarded decoding with everything that can be looked at."""
+
+    def __init__(self, hanging: bool = False) -> None:
+        self.clock = Clock()
+        self.reader = Reader()
+        self.counts = Counts()
+        self.breaker = CircuitBreaker(GUARDS, clock=self.clock)
+        self.calls = Hanging(self.clock)
+        allowed = StageTime(EXPECTED_SECONDS["image"], math.inf, LONGEST_WAIT_SECONDS["image"])
+        guard = StageGuard(
+            "decoding_image", self.breaker, self.calls if hanging else CallersThread(), allowed,
+            self.counts, self.clock,
+        )  # fmt: skip
+        self.decoding = GuardedDecoding("image", self.reader, guard, self.clock)
+
+    def before(self, *names: str, bounds: StageBounds | None = None) -> LeftOut | None:
+        with within(bounds or StageBounds()):
+            return self.decoding.before("image", event(*names))
+
+
+def test_what_the_stage_will_read_is_decoded_before_it_runs() -> None:
+    made = Decoding()
+    assert made.before(*"abcdef") is None
+    assert made.reader.read == list("abcd")
+    with within(StageBounds()):
+        assert made.decoding.before("image", event("a", kind="video")) is None
+    assert made.reader.read == list("abcd")
+
+
+def test_a_slow_file_is_not_waited_for_and_no_breaker_hears_of_it() -> None:
+    made = Decoding(hanging=True)
+    for number in range(2 * GUARDS.failures):
+        began = made.clock.now
+        assert made.before(str(number)) == TIMED_OUT
+        assert made.clock.now - began == pytest.approx(LONGEST_WAIT_SECONDS["image"])
+    made.clock.now += 60
+    for call in made.calls.calls:
+        call.set_result(None)  # type: ignore[arg-type]
+    assert made.breaker.state == "closed"
+    assert made.counts.called_ == {("decoding_image", "timed_out"): 2 * GUARDS.failures}
+
+
+def test_a_file_that_nobody_waits_for_any_more_is_not_waited_for_again() -> None:
+    made = Decoding()
+    made.reader.hangs = "image"
+    thread = threading.Thread(target=made.before, args=("a",), kwargs={"bounds": UNGUARDED})
+    thread.start()
+    while not made.reader.read:
+        time.sleep(0.001)
+    made.clock.now += LONGEST_WAIT_SECONDS["image"] + 0.001
+    made.reader.hangs = None
+    assert made.before("a") == TIMED_OUT
+    assert made.before("b", "a") == TIMED_OUT
+    assert made.before("b") is None
+    assert made.before("a", bounds=UNGUARDED) is None
+    made.reader.over.set()
+    thread.join()
+    assert made.before("a") is None
+    assert made.reader.read == ["a", "b", "a", "a"]
+
+
+def test_a_reader_that_fails_opens_the_breaker_of_the_decoding() -> None:
+    made = Decoding()
+    made.reader.error = ServiceUnavailable("the media decoder did not start")
+    assert [made.before("a") for _ in range(GUARDS.failures)] == [UNAVAILABLE] * GUARDS.failures
+    assert made.breaker.state == "open"
+    with pytest.raises(ServiceUnavailable):
+        made.before("a", bounds=UNGUARDED)
+
+
+def test_for_a_stage_that_is_withheld_or_has_no_time_nothing_is_decoded() -> None:
+    made = Decoding()
+    for is_guarded in (True, False):
+        bounds = StageBounds({"image": "runs_afterwards:image"}, is_guarded=is_guarded)
+        assert made.before("a", bounds=bounds) == LeftOut("runs_afterwards:image")
+    late = StageBounds(deadline=made.clock.now + EXPECTED_SECONDS["image"] - 0.001)
+    assert made.before("a", bounds=late) == TIMED_OUT
+    assert made.reader.read == []
+
+
+# With real threads: two stages of pictures and one of videos over one reader.
+
+
+class OfImages(Extractor):
+    """The stage's own work takes no time."""
+
+    assets: ClassVar[tuple[str, ...]] = ()
+    names: ClassVar[tuple[str, ...]] = ("seen",)
+    families: ClassVar[Mapping[str, str]] = {"seen": "seen"}
+    dimensions: ClassVar[int] = 0
+    kind: ClassVar[str] = "image"
+
+    def __init__(self, files: Mapping[str, Path], media: MediaReader) -> None:
+        self._media = media
+
+    def is_present(self, event: Event) -> bool:
+        return any(one.kind == self.kind for one in event.media)
+
+    def extract(self, event: Event) -> Features:
+        return Features(np.ones(1, np.float32), np.zeros(0, np.float32))
+
+
+class OfVideos(OfImages):
+    kind: ClassVar[str] = "video"
+
+
+def stage(modality: str, extractor: str) -> EnsembleStage:
+    return EnsembleStage(
+        modality=modality, extractor=f"tests.unit.serving.test_guarded_decoding:{extractor}",
+        specialist="training.specialists.tabular:TabularFamily", cpu_milliseconds=10_000,
+    )  # fmt: skip
+
+
+STAGES = {
+    "image": stage("image", "OfImages"),
+    "objects": stage("image", "OfImages"),
+    "video": stage("video", "OfVideos"),
+}
+
+
+class Served:
+    """The three stages as they are served; a call says what a stage noted of an event."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(
+            "serving.guarded_decoding.LONGEST_WAIT_SECONDS", {"image": 0.2, "video": 0.2}
+        )
+        self.reader, self.counts = Reader(), Counts()
+        sources = GuardedSources.around(StageSources(STAGES, self.reader), GUARDS, self.counts)
+        self.stages = {name: sources.extractor(name, {}) for name in STAGES}
+
+    def __call__(self, name: str, event: Event) -> tuple[str, ...]:
+        with within(StageBounds()):
+            return self.stages[name].extract(event).notes
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    made = Served(monkeypatch)
+    yield made
+    made.reader.over.set()
+
+
+def test_a_hung_video_takes_no_stage_of_images_with_it(served: Served) -> None:
+    served.reader.hangs = "video"
+    for name in "abcdef":
+        assert served("video", event(name, kind="video")) in [
+            ("stage_timed_out:video",), ("stage_unavailable:video",),
+        ]  # fmt: skip
+        assert served("image", event(name)) == ()
+        assert served("objects", event(name)) == ()
+    opened = {stage for stage, state in served.counts.states if state == "open"}
+    assert opened == {"decoding_video"}
+
+
+def test_a_hung_picture_is_waited_for_once_and_opens_no_stages_breaker(served: Served) -> None:
+    served.reader.hangs = "image"
+    assert served("image", event("a")) == ("stage_timed_out:image",)
+    served.reader.hangs = None
+    for _ in range(2 * GUARDS.failures):
+        assert served("objects", event("a")) == ("stage_timed_out:objects",)
+        assert served("image", event("b")) == ()
+    assert served.reader.read.count("a") == 1
+    assert {state for _, state in served.counts.states} == {"closed"}
+    assert served("video", event("a", kind="video")) == ()
