@@ -47,6 +47,7 @@ class Urgency(NamedTuple):
 
 
 UNHURRIED = Urgency()
+QUICK_CHARACTERS = 4000  # a longer text would hold up the event loop
 
 
 class VerdictService:
@@ -54,8 +55,8 @@ class VerdictService:
     assessment never holds up the event loop.
 
     `hash_account` turns an account into its keyed hash before anything sees it; None where no
-    key is set, then accounts are dropped and counted. `past` adds what the past says, in the threads
-    that decide: an event that has one is not settled at once.
+    key is set, then accounts are dropped and counted. `past` adds what the past says, in
+    the threads that decide: an event that has one is not settled at once.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class VerdictService:
         """From the quick lane what it settles, and the rest from the threads."""
         priority, deadline = urgency.priority, urgency.deadline
         has_place = self._quick.has_place(priority, len(asked)) and urgency.is_in_time
-        if not (has_place and any(self._may_settle(one.event) for one in asked)):
+        if not (has_place and all(self._may_settle(one.event) for one in asked)):
             return await self._batcher.submit(asked, priority, deadline, client_left)
         settled = await self._quick.submit(asked)
         left = [one for one, found in zip(asked, settled, strict=True) if found is None]
@@ -144,12 +145,14 @@ class VerdictService:
     def _settle(self, asked: Sequence[Asked]) -> list[tuple[Event, Decided] | None]:
         """Runs in the event loop."""
         return [
-            None if found is None or self._past.is_called_for(one.event) else (one.event, found)
+            None if found is None else (one.event, found)
             for one, found in zip(asked, self.cascade.settled(asked), strict=True)
         ]
 
     def _may_settle(self, event: Event) -> bool:
-        return self.cascade.may_settle(event) and not self._past.is_called_for(event)
+        if len(event.text) > QUICK_CHARACTERS or self._past.is_called_for(event):
+            return False
+        return self.cascade.may_settle(event)
 
     def _decide(self, asked: Sequence[Asked]) -> list[tuple[Event, Decided]]:
         """Runs in a worker thread; acts on nothing, since it may be called again."""
