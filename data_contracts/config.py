@@ -43,11 +43,16 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """`root` is searched before a dataset's public origin is downloaded."""
+    """`root` is searched before a dataset's public origin is downloaded.
+
+    `encoder_variant`: the encoder as published, or what `training quantise` kept of it, int8 for
+    CPUs or fp16 for GPUs. It goes into the models that are trained from now on.
+    """
 
     root: Path
     download: bool
     encoder: str
+    encoder_variant: Literal["published", "quantised", "cuda"]
     maximum_event_bytes: Positive
 
 
@@ -127,14 +132,14 @@ class Review(Section):
 
 
 class FeatureStore(Section):
-    """The online feature store: embedded for one machine, Redis where servers share one.
+    """The online feature store: embedded for one machine, Redis where servers share one, or none.
 
     Where Redis is says the secret WEIR_REDIS_URL. A call waits `timeout_milliseconds` for a
     connection, and as long for an answer. `maximum_gib` bounds LMDB; Redis has `maxmemory`, and
     forgets what was not written for `time_to_live_days`.
     """
 
-    engine: Literal["lmdb", "redis"]
+    engine: Literal["none", "lmdb", "redis"]
     maximum_gib: Annotated[float, Field(gt=0)]
     time_to_live_days: Annotated[float, Field(ge=7)]  # trends and trails look back over a week
     timeout_milliseconds: Annotated[float, Field(gt=0)]

@@ -103,7 +103,7 @@ class Budget:
     `milliseconds` bounds the expected CPU of the stages beyond the cheap ones (None: no bound).
     `every_stage` forbids early exits, with the chance at which events are drawn for it.
     `withheld` are stages that were not to be tried, each with the reason: a breaker that is open,
-    a time-out, a stage that runs afterwards.
+    a time-out, a stage that runs afterwards; and `features`, where the past could not be read.
     """
 
     milliseconds: float | None = None

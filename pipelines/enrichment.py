@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from data_contracts.actions import Action
 from data_contracts.events import ENRICHED_PREFIXES, MAX_CONTEXT_ENTRIES, ContextValue, Event
 from pipelines.features.media.base import MediaReader
+
+SOURCES = tuple(prefix.removesuffix(".") for prefix in ENRICHED_PREFIXES)
 
 Found = Mapping[str, float]
 
@@ -42,6 +45,25 @@ class Source(NamedTuple):
 
     features: Callable[[Event], Found]
     observe: Callable[[Event], None]
+    keys: Keys
+
+
+class Keys(dict[str, str]):
+    """The key in an event's context of each feature of one source, made once."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.prefix = f"{source}."
+
+    def __missing__(self, feature: str) -> str:
+        return self.setdefault(feature, self.prefix + feature)
+
+
+class Past(NamedTuple):
+    """An event with what the past says about it, and the sources that failed."""
+
+    event: Event
+    failed: tuple[str, ...] = ()
 
 
 class Enrichment:
@@ -50,34 +72,56 @@ class Enrichment:
     A source that fails leaves its keys out and counts in `failures`, by source and error: an
     event is judged without it. So does a context that is full (MAX_CONTEXT_ENTRIES): its own
     entries stay, features are added in the order of the sources while there is room.
+
+    Only the sources in `asked` are asked about an event; all are told of it.
     """
 
     def __init__(
-        self, behaviour: Behaviour, surroundings: Surroundings, media: MediaReader
+        self,
+        behaviour: Behaviour,
+        surroundings: Surroundings,
+        media: MediaReader,
+        asked: Collection[str] = SOURCES,
     ) -> None:
         self.failures: Counter[str] = Counter()
         self._behaviour = behaviour
         self._sources = {
-            "behaviour": Source(behaviour.features, behaviour.observe_event),
+            "behaviour": Source(behaviour.features, behaviour.observe_event, Keys("behaviour")),
             "surroundings": Source(
                 lambda event: surroundings.features(event, media),
                 lambda event: surroundings.observe(event, media),
+                Keys("surroundings"),
             ),
         }
+        self._asked = {name: one for name, one in self._sources.items() if name in asked}
 
     def enriched(self, event: Event) -> Event:
-        """The event with what the past says.
+        """The event with what the past says."""
+        return self.past(event).event
+
+    def past(self, event: Event) -> Past:
+        """The event with what the past says, and what could not be asked.
 
         A source whose keys it has already is not asked again: what was absent stays absent. An
         event without a time has no past, and comes back as it is.
         """
         if event.occurred_at is None:
-            return event
-        context = dict(event.context)
-        for name, source in self._sources.items():
-            if not any(key.startswith(f"{name}.") for key in context):
-                self._add(context, name, self._asked(name, source, event))
-        return event if context == event.context else event.model_copy(update={"context": context})
+            return Past(event)
+        known = [key for key in event.context if key.startswith(ENRICHED_PREFIXES)]
+        context, failed = dict(event.context), []
+        for name, source in self._asked.items():
+            if known and any(key.startswith(source.keys.prefix) for key in known):
+                continue
+            try:
+                found = source.features(event)
+            except Exception as error:  # an event is judged without it
+                self._failed(name, error)
+                failed.append(name)
+            else:
+                self._add(context, name, found)
+        if len(context) > len(event.context):
+            event = event.model_copy(update={"context": context})
+        return Past(event, tuple(failed))
 
     def observe(self, event: Event) -> None:
         """Tell every source of an event that has happened, after it was enriched."""
@@ -117,19 +161,14 @@ class Enrichment:
             enriched[row] = event
         return enriched
 
-    def _asked(self, name: str, source: Source, event: Event) -> Found:
-        try:
-            return source.features(event)
-        except Exception as error:
-            self._failed(name, error)
-            return {}
-
     def _add(self, context: dict[str, ContextValue], name: str, found: Found) -> None:
         room = MAX_CONTEXT_ENTRIES - len(context)
         if len(found) > room:
             self.failures[f"{name}: context full"] += 1
-        for key in list(found)[: max(room, 0)]:
-            context[f"{name}.{key}"] = found[key]
+            found = dict(islice(found.items(), max(room, 0)))
+        context.update(
+            zip(map(self._sources[name].keys.__getitem__, found), found.values(), strict=True)
+        )
 
     def _failed(self, name: str, error: Exception) -> None:
         self.failures[f"{name}: {type(error).__name__}"] += 1

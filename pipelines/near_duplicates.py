@@ -133,13 +133,14 @@ def _buckets(shingles: dict[int, Shingles]) -> Iterable[list[int]]:
 
 
 def _signature(hashes: Shingles) -> Shingles:
-    factors, offsets = _permutations()
+    factors, offsets = permutations()
     least: Shingles = _mixed(factors * hashes + offsets).min(axis=1)
     return least.reshape(BANDS, BAND_ROWS)
 
 
 @cache
-def _permutations() -> tuple[Shingles, Shingles]:
+def permutations() -> tuple[Shingles, Shingles]:
+    """Factors and offsets, uint64[BANDS * BAND_ROWS, 1], of the hashes of a signature."""
     rng = np.random.default_rng(_SEED)
     factors = rng.integers(1, 2**63, size=(BANDS * BAND_ROWS, 1), dtype=np.uint64) | np.uint64(1)
     return factors, rng.integers(0, 2**63, size=(BANDS * BAND_ROWS, 1), dtype=np.uint64)

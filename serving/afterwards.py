@@ -1,7 +1,7 @@
 """What is done after the answer: a bounded line of work, and one thread that goes through it.
 
 Answers come first: where the line is full, what comes is dropped and counted
-(`weir_verdicts_degraded_total{reason="revision_dropped"}`), and the verdict stands as it was given.
+(`weir_degraded_verdicts_total{reason="revision_dropped"}`), and the verdict stands as it was given.
 """
 
 from __future__ import annotations

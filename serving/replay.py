@@ -30,6 +30,7 @@ from serving.decision_records import (
     lines_of,
     record_files,
 )
+from serving.enrichment import missing_past
 from serving.stage_bounds import VersionedAssessor, WithholdingAssessor
 
 BATCH_RECORDS = 256
@@ -146,7 +147,7 @@ def _decide_again(
     for budget, places in by_budget.items():
         assessments = _assessed([events[at] for at in places], budget, assessor)
         for at, assessment in zip(places, assessments, strict=True):
-            found[at] = _verdict(records[at].verdict, events[at], assessment)
+            found[at] = _verdict(records[at], events[at], assessment)
     return [found[at] for at in range(len(records))]
 
 
@@ -155,7 +156,8 @@ def _assessed(events: Sequence[Event], budget: Budget, assessor: Assessor) -> Se
     return assess(events, **budget.as_arguments())
 
 
-def _verdict(then: Verdict, event: Event, assessment: Assessment) -> Verdict:
+def _verdict(record: DecisionRecord, event: Event, assessment: Assessment) -> Verdict:
+    then = record.verdict
     verdict = Verdict.of(
         event.event_id,
         assessment,
@@ -163,7 +165,8 @@ def _verdict(then: Verdict, event: Event, assessment: Assessment) -> Verdict:
         threshold_version=then.threshold_version,
         arm=then.arm,
     )
-    return replace(verdict, revision=then.revision)
+    reasons = (*verdict.reasons, *missing_past(record.budget))
+    return replace(verdict, reasons=reasons, revision=then.revision)
 
 
 def _decided_by(

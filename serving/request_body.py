@@ -69,8 +69,11 @@ class _Alarm:
         self._has_rung = False
 
     def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._seconds, self._ring, asyncio.current_task())
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a body is read outside of a task")
+        self._task: asyncio.Task[Any] = task
+        self._timer = task.get_loop().call_later(self._seconds, self._ring)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._timer.cancel()
@@ -80,9 +83,9 @@ class _Alarm:
                 HTTPStatus.REQUEST_TIMEOUT,
             ) from None
 
-    def _ring(self, task: asyncio.Task[object]) -> None:
-        self._has_rung, self._task = True, task
-        task.cancel()
+    def _ring(self) -> None:
+        self._has_rung = True
+        self._task.cancel()
 
 
 async def _joined(message: Message, receive: Receive, maximum: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
+import gc
 import re
 import signal
 import socket
@@ -22,6 +23,7 @@ from serving.artefact import load_cascade
 from serving.authentication import Authenticated
 from serving.cascade import Cascade
 from serving.decision_log import DecisionLog
+from serving.enrichment import past_of
 from serving.expected_work import ExpectedWork
 from serving.exposure import Protection, open_protection
 from serving.hot_path import Application, HotPath
@@ -72,9 +74,10 @@ def serve_cascade(
     set_versions(cascade.model_version, cascade.threshold_version)
     decision_log = DecisionLog(settings.home / "decisions", slot)
     meter.watch(RECORDS_BUFFERED, lambda: decision_log.buffered_bytes)
+    past = past_of(settings, cascade, meter)
     service = VerdictService(
         cascade, decision_log, settings.serving, _expected_work(cascade, settings),
-        _account_hash(settings), meter=meter,
+        _account_hash(settings), past, meter,
     )  # fmt: skip
     application, models = kserve_application(settings.serving.model_name, port, meter)
     front = HotPath(service, models, application, settings.serving, meter=meter, tracing=tracing)
@@ -82,6 +85,8 @@ def serve_cascade(
     meter.watch(IN_FLIGHT, lambda: front.in_flight + (rpc.in_flight if rpc else 0))
     decision_log.start()
     meter.start()
+    past.start()
+    _collect_garbage_seldom()
     try:
         listen(listener)
         serves: Mapping[str, Any] = {
@@ -98,6 +103,7 @@ def serve_cascade(
             server.run(sockets=[listener])
     finally:
         service.close()
+        past.close()
         decision_log.close()
         meter.close()
         tracing.close()
@@ -153,6 +159,14 @@ def _port_problem(error: OSError, host: str, port: int) -> BadInput:
     return BadInput(f"port {port} on {host}: {error.strerror}; choose another {setting}")
 
 
+def _collect_garbage_seldom() -> None:
+    """What was loaded stays; requests leave hardly a cycle behind, and a tenth of a small one's
+    CPU went into looking for them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 def _expected_work(cascade: Cascade, settings: Settings) -> ExpectedWork:
     """Of events, without the stages that run after an interactive answer."""
     interactive = settings.serving.admission.classes["interactive"]
@@ -197,6 +211,7 @@ def _configuration(application: Application, protection: Protection) -> uvicorn.
         application,
         lifespan="off",
         ws="none",
+        proxy_headers=False,  # nothing here asks who the client is
         log_config=None,
         access_log=False,
         server_header=False,

@@ -88,12 +88,12 @@ class LmdbStates:
         self._environment: lmdb.Environment | None = None
 
     def __enter__(self) -> LmdbStates:
-        self.folder.mkdir(parents=True, exist_ok=True)
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._environment = lmdb.open(
                 str(self.folder), map_size=self.map_bytes, max_readers=256, sync=False
             )
-        except lmdb.Error as error:
+        except (lmdb.Error, OSError) as error:
             raise ServiceUnavailable(
                 f"state store {self.folder} does not open ({error}); restore it, or delete the "
                 "folder and replay the log"
@@ -120,7 +120,8 @@ class LmdbStates:
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         try:
             with self._opened().begin() as transaction:
-                return [transaction.get(key.encode()) for key in keys]
+                get = transaction.get
+                return [get(key.encode()) for key in keys]
         except lmdb.Error as error:
             raise self._down(error) from None
 

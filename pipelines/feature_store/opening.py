@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 from data_contracts.config import FeatureStore
-from data_contracts.secrets import ACCOUNT_KEY, REDIS_URL, secret
-from pipelines.accounts import hash_account
-from pipelines.enrichment import Enrichment
+from data_contracts.errors import ConfigurationError
+from data_contracts.secrets import REDIS_URL, secret
+from pipelines.enrichment import SOURCES, Enrichment
 from pipelines.feature_store.reading import Breaker, EventReads, FeatureReader
 from pipelines.feature_store.states import BatchedStates, StateStore
 from pipelines.features.behaviour.state import BehaviourState
@@ -28,8 +28,12 @@ def open_states(
 
     `lmdb` lies under `home`; `redis` is where the secret WEIR_REDIS_URL says, and waits for
     `timeout_seconds` (None: as settings say, which suits verdicts). Raises MissingPart where the
-    secret is not set.
+    secret is not set, ConfigurationError where the engine is `none`.
     """
+    if settings.engine == "none":
+        raise ConfigurationError(
+            "feature_store.engine is none: there is no store; use lmdb or redis"
+        )
     if settings.engine == "lmdb":
         from pipelines.feature_store.lmdb import GIBIBYTE, LmdbStates
 
@@ -44,20 +48,22 @@ def open_states(
 
 
 def enrichment_over(
-    states: StateStore, media: MediaReader, recognition: Recognition | None = None
+    states: StateStore,
+    media: MediaReader,
+    recognition: Recognition | None = None,
+    asked: Collection[str] = SOURCES,
 ) -> Enrichment:
     """The sources of the past over one store: their keys begin with what they hold."""
-    return Enrichment(BehaviourState(states), SurroundingsState(states, recognition), media)
+    surroundings = SurroundingsState(states, recognition)
+    return Enrichment(BehaviourState(states), surroundings, media, asked)
 
 
 def feature_reader(
     states: BatchedStates,
     media: MediaReader,
     breaker: Breaker,
-    home: Path,
-    recognition: Recognition | None = None,
+    asked: Collection[str] = SOURCES,
 ) -> FeatureReader:
-    """What serving asks before it judges an event. `home` has the key of accounts' hashes."""
+    """What serving asks before it judges an event: the sources that its ensemble knows."""
     reads = EventReads(states)
-    pseudonym = partial(hash_account, key=secret(ACCOUNT_KEY, home))
-    return FeatureReader(reads, enrichment_over(reads, media, recognition), breaker, pseudonym)
+    return FeatureReader(reads, enrichment_over(reads, media, asked=asked), breaker)

@@ -7,16 +7,14 @@ all while its breaker is open: the event is judged without its past, and says so
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from data_contracts.errors import ServiceUnavailable
 from data_contracts.events import Event
 from pipelines.enrichment import Enrichment
-from pipelines.feature_store.freshness import freshness_seconds
 from pipelines.feature_store.states import BatchedStates
 
 FEATURES_UNAVAILABLE = "features_unavailable"
@@ -39,17 +37,15 @@ class Reading(NamedTuple):
 
 @dataclass
 class _OneEvent:
-    """What was read for the event at hand, and whether the store failed."""
+    """Whether the store failed for the event at hand."""
 
-    states: dict[str, bytes | None]
     failed: bool = False
 
 
 class EventReads:
-    """A `StateStore` over `states` that reads each key once an event, many in one round trip.
+    """A `StateStore` over `states` that does not ask again for an event that it failed for.
 
-    After a failure the rest of the event's reads fail at once. Outside of `one_event` every read
-    goes to the store. Safe for threads, each with its own event.
+    Outside of `one_event` every read goes to the store. Safe for threads, each with its own event.
     """
 
     def __init__(self, states: BatchedStates) -> None:
@@ -58,71 +54,46 @@ class EventReads:
 
     @contextmanager
     def one_event(self) -> Iterator[_OneEvent]:
-        self._thread.event = event = _OneEvent({})
+        self._thread.event = event = _OneEvent()
         try:
             yield event
         finally:
             self._thread.event = None
 
-    def expect(self, keys: Iterable[str]) -> None:
-        """Read these keys now, those that are new for the event in one round trip."""
-        event = self._event()
-        if event is not None:
-            missing = [key for key in dict.fromkeys(keys) if key not in event.states]
-            if missing:
-                found = self._read(event, lambda: self._states.get_many(missing))
-                event.states.update(zip(missing, found, strict=True))
-
     def get(self, key: str) -> bytes | None:
-        event = self._event()
+        return self.get_many([key])[0]
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The states of these keys, in their order, in one round trip."""
+        event: _OneEvent | None = getattr(self._thread, "event", None)
         if event is None:
-            return self._states.get(key)
-        if key not in event.states:
-            event.states[key] = self._read(event, lambda: [self._states.get(key)])[0]
-        return event.states[key]
-
-    def put(self, key: str, state: bytes) -> None:
-        self._states.put(key, state)
-        event = self._event()
-        if event is not None:
-            event.states[key] = state
-
-    def _event(self) -> _OneEvent | None:
-        return getattr(self._thread, "event", None)
-
-    def _read(
-        self, event: _OneEvent, read: Callable[[], Sequence[bytes | None]]
-    ) -> Sequence[bytes | None]:
+            return self._states.get_many(keys)
         if event.failed:
             raise ServiceUnavailable("the feature store failed for this event; see that it runs")
         try:
-            return read()
+            return self._states.get_many(keys)
         except Exception:
             event.failed = True
             raise
 
+    def put(self, key: str, state: bytes) -> None:
+        self._states.put(key, state)
+
 
 class FeatureReader:
-    """Writes the past into events before they are judged.
+    """Writes the past into events before they are judged. Safe for threads.
 
-    `enrichment` stands on `reads`. `pseudonym` makes of an account what the lake knows it by
-    (`pipelines.accounts.hash_account`), for the store was filled from the lake.
+    `enrichment` stands on `reads`. The account of an event is its keyed hash already
+    (`pipelines.accounts.hash_account`), as in the lake that the store was filled from.
     """
 
-    def __init__(
-        self,
-        reads: EventReads,
-        enrichment: Enrichment,
-        breaker: Breaker,
-        pseudonym: Callable[[str], str],
-    ) -> None:
+    def __init__(self, reads: EventReads, enrichment: Enrichment, breaker: Breaker) -> None:
         self._reads = reads
         self._enrichment = enrichment
         self._breaker = breaker
-        self._pseudonym = pseudonym
 
     def enriched(self, event: Event) -> Reading:
-        """The event with what the past says; without it, and with the reason, where that fails.
+        """The event with what the past says; with the reason where that is not all of it.
 
         Raises nothing of the store. An event without a time has no past.
         """
@@ -134,29 +105,8 @@ class FeatureReader:
         failed = True
         try:
             with self._reads.one_event() as read:
-                known = self._enrichment.enriched(self._as_in_the_lake(event))
+                past = self._enrichment.past(event)
             failed = read.failed
         finally:
             self._breaker.record(permit, failed=failed)
-        found = event.model_copy(update={"context": known.context})
-        return Reading(found, (FEATURES_UNAVAILABLE,) if failed else ())
-
-    def freshness_seconds(self, now: datetime) -> float | None:
-        """The age of the newest event in the store; None where it is empty or does not answer."""
-        permit = self._breaker.permit()
-        if permit is None:
-            return None
-        failed = True
-        try:
-            age = freshness_seconds(self._reads, now)
-            failed = False
-            return age
-        except ServiceUnavailable:
-            return None
-        finally:
-            self._breaker.record(permit, failed=failed)
-
-    def _as_in_the_lake(self, event: Event) -> Event:
-        if event.account is None:
-            return event
-        return event.model_copy(update={"account": self._pseudonym(event.account)})
+        return Reading(past.event, (FEATURES_UNAVAILABLE,) if past.failed else ())

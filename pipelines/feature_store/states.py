@@ -6,8 +6,10 @@ offline (memory), so that a feature is the same wherever it is computed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
+
+Read = Callable[[str], bytes | None]
 
 
 class StateStore(Protocol):
@@ -43,14 +45,17 @@ class MemoryStates:
         self._states[key] = state
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        return [self._states.get(key) for key in keys]
+        return [self.get(key) for key in keys]
 
     def put_many(self, states: Mapping[str, bytes]) -> None:
         self._states.update(states)
 
 
-def announce(states: StateStore, keys: Iterable[str]) -> None:
-    """Say which keys are read next: a store that can (`EventReads`) reads them all at once."""
-    expect = getattr(states, "expect", None)
-    if expect is not None:
-        expect(keys)
+def read_many(states: StateStore, keys: Iterable[str]) -> dict[str, bytes | None]:
+    """The states of these keys, in one round trip where the store can."""
+    wanted = list(dict.fromkeys(keys))
+    if not wanted:
+        return {}
+    many = getattr(states, "get_many", None)
+    found = map(states.get, wanted) if many is None else many(wanted)
+    return dict(zip(wanted, found, strict=True))

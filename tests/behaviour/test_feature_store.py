@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import struct
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,13 +20,13 @@ from data_contracts.config import load_settings
 from data_contracts.errors import ConfigurationError, MissingPart, ServiceUnavailable
 from data_contracts.events import Event
 from pipelines.accounts import hash_account
-from pipelines.enrichment import Enrichment
+from pipelines.enrichment import SOURCES, Enrichment
 from pipelines.feature_store.base import FeatureRow, FeatureView, OnlineStore, pack, unpack
 from pipelines.feature_store.freshness import freshness_seconds, newest_event, note_newest
 from pipelines.feature_store.lmdb import LmdbStates, LmdbStore
 from pipelines.feature_store.memory import MemoryStore
 from pipelines.feature_store.opening import enrichment_over, feature_reader, open_states
-from pipelines.feature_store.reading import FEATURES_UNAVAILABLE, EventReads, FeatureReader
+from pipelines.feature_store.reading import FEATURES_UNAVAILABLE, FeatureReader
 from pipelines.feature_store.redis import RedisStates, RedisStore
 from pipelines.feature_store.states import BatchedStates, MemoryStates
 from pipelines.features.media.base import MediaReader
@@ -285,11 +285,9 @@ def filled(states: BatchedStates, events: Sequence[Event]) -> Enrichment:
 def reader_over(
     states: BatchedStates,
     seconds: Callable[[], float] = Seconds(),  # noqa: B008 - never changed where it is shared
-    pseudonym: Callable[[str], str] = str,
+    asked: Collection[str] = SOURCES,
 ) -> FeatureReader:
-    reads = EventReads(states)
-    breaker = CircuitBreaker(GUARDS, clock=seconds)
-    return FeatureReader(reads, enrichment_over(reads, NO_MEDIA), breaker, pseudonym)
+    return feature_reader(states, NO_MEDIA, CircuitBreaker(GUARDS, clock=seconds), asked)
 
 
 def test_the_reader_says_what_enrichment_says_in_a_handful_of_round_trips(
@@ -301,16 +299,41 @@ def test_the_reader_says_what_enrichment_says_in_a_handful_of_round_trips(
     reader = reader_over(counted)
     for event in events[350:]:
         assert reader.enriched(event) == (enrichment.enriched(event), ())
-    assert counted.round_trips <= 50 * 6
+    assert counted.round_trips <= 50 * 4
 
 
-def test_an_account_is_looked_up_by_its_pseudonym_and_keeps_its_name() -> None:
+def test_an_account_is_looked_up_as_it_stands_for_it_is_hashed_before() -> None:
     states = MemoryStates()
-    event = Event(event_id="e", text="hi", account="ann", occurred_at=NOON)
-    filled(states, [event.model_copy(update={"account": "hash of ann"})])
-    reading = reader_over(states, pseudonym="hash of {}".format).enriched(event)
-    assert reading.event.account == "ann"
+    event = Event(event_id="e", text="hi", account=hash_account("ann", "key"), occurred_at=NOON)
+    filled(states, [event])
+    reading = reader_over(states).enriched(event)
+    assert reading.event.account == event.account
     assert reading.event.context["behaviour.posts_seen_log"] > 0
+
+
+@pytest.mark.parametrize("asked", [(), *((source,) for source in SOURCES)])
+def test_only_the_sources_that_the_ensemble_knows_are_asked(asked: Collection[str]) -> None:
+    counted = Counted(MemoryStates())
+    event = simulated(1, seed=3).events[0]
+    context = reader_over(counted, asked=asked).enriched(event).event.context
+    found = {key.partition(".")[0] for key in context if key not in event.context}
+    assert found == set(asked)
+    assert bool(counted.round_trips) == bool(asked)
+
+
+class Spoilt(MemoryStates):
+    """Trails that cannot be read."""
+
+    def get(self, key: str) -> bytes | None:
+        return b"odd" if key.startswith("post:") else None
+
+
+def test_a_source_that_fails_leaves_a_reason_though_the_store_answers() -> None:
+    event = Event(event_id="e", text="see you at lunch", account="ann", occurred_at=NOON)
+    reading = reader_over(Spoilt()).enriched(event)
+    assert reading.reasons == (FEATURES_UNAVAILABLE,)
+    assert "behaviour.posts_seen_log" in reading.event.context
+    assert not any(key.startswith("surroundings.") for key in reading.event.context)
 
 
 def test_an_event_without_a_time_or_that_was_enriched_is_left_as_it_is() -> None:
@@ -335,10 +358,8 @@ def test_a_dead_redis_gives_the_event_without_its_past_costs_nothing_and_comes_b
         readings = [reader.enriched(event) for _ in range(GUARDS.failures)]
         asked = counted.round_trips
         readings += [reader.enriched(event) for _ in range(1000)]
-        age = reader.freshness_seconds(NOON)
         redis_server.start() if way == "killed" else redis_server.go_on()
     assert {reading.reasons for reading in readings} == {(FEATURES_UNAVAILABLE,)}
-    assert age is None
     assert all(reading.event == event for reading in readings)
     assert asked == GUARDS.failures  # one round trip an event, however much it wanted to know
     assert counted.round_trips == asked  # the breaker is open: nobody waits for a timeout
@@ -346,9 +367,7 @@ def test_a_dead_redis_gives_the_event_without_its_past_costs_nothing_and_comes_b
     with RedisStates(redis_server.url, MONTH, PATIENT) as states:
         counted._states = states
         seconds.now += GUARDS.open_seconds
-        note_newest(states, NOON)
         assert reader.enriched(event).reasons == ()
-        assert reader.freshness_seconds(NOON + MINUTE) == 60.0
         assert "behaviour.posts_seen_log" in reader.enriched(event).event.context
 
 
@@ -373,7 +392,6 @@ def test_the_configuration_opens_the_store_that_it_names(
     name: str, place: Callable[[str], Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WEIR_REDIS_URL", str(place(name)))
-    monkeypatch.setenv("WEIR_ACCOUNT_KEY", "a key for tests")
     settings = load_settings(
         {
             "WEIR__FEATURE_STORE__ENGINE": name,
@@ -386,9 +404,26 @@ def test_the_configuration_opens_the_store_that_it_names(
     with open_states(settings.feature_store, settings.home) as states:
         filled(states, [event.model_copy(update={"account": account})])
         breaker = CircuitBreaker(settings.serving.stage_guards)
-        reading = feature_reader(states, NO_MEDIA, breaker, settings.home).enriched(event)
+        reading = feature_reader(states, NO_MEDIA, breaker).enriched(
+            event.model_copy(update={"account": account})
+        )
     assert reading.reasons == ()
     assert reading.event.context["behaviour.posts_seen_log"] > 0
+
+
+def test_where_there_is_no_store_none_is_opened(tmp_path: Path) -> None:
+    settings = load_settings({"WEIR__FEATURE_STORE__ENGINE": "none"})
+    with pytest.raises(ConfigurationError, match="use lmdb or redis"):
+        open_states(settings.feature_store, tmp_path)
+
+
+def test_an_lmdb_whose_folder_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with (
+        pytest.raises(ServiceUnavailable, match="does not open"),
+        LmdbStates(tmp_path / "file" / "states"),
+    ):
+        pass
 
 
 def test_a_redis_without_an_address_is_a_missing_part(

@@ -30,6 +30,7 @@ import orjson
 import redis
 
 from data_contracts.config import PROJECT, load_settings
+from data_contracts.events import Event
 from data_contracts.files import write_atomically
 from pipelines.enrichment import in_order_of_time
 from pipelines.feature_store.base import FeatureView, OnlineStore
@@ -250,7 +251,7 @@ def _verdict_rows(folder: Path, server: RedisServer) -> list[dict[str, Any]]:
     memory = MemoryStates()
     known = enrichment_over(memory, NO_MEDIA)
     for one in past:
-        known.observe(one) if hasattr(one, "event_id") else known.observe_action(one)
+        known.observe(one) if isinstance(one, Event) else known.observe_action(one)
     month = timedelta(days=30)
     with (
         LmdbStates(folder / "states") as lmdb_states,
@@ -279,7 +280,7 @@ def _verdicts(
     counted = _Counted(states)
     reads = EventReads(counted)
     breaker = CircuitBreaker(load_settings().serving.stage_guards)
-    reader = FeatureReader(reads, enrichment_over(reads, NO_MEDIA), breaker, str)
+    reader = FeatureReader(reads, enrichment_over(reads, NO_MEDIA), breaker)
     with _server_seconds(server if name == "redis" else None) as spent_there:
         began, began_wall = time.process_time(), time.perf_counter()
         readings = [reader.enriched(event) for event in events]

@@ -68,7 +68,7 @@ def device_features(
     week = company.others(account, at, 7 * DAY)
     ages = [standings[one].age_days(at) for one in week]
     return {
-        "device_accounts_day": float(len(company.others(account, at, DAY))),
+        "device_accounts_day": float(len(company.others(account, at, DAY)) if week else 0),
         "device_accounts_week": float(len(week)),
         "device_spam_share": share([standings[one].confirmed > 0 for one in week]),
         "device_youngest_days": min((age for age in ages if age is not None), default=None),
@@ -84,9 +84,9 @@ def _in_step(company: Company, at: int) -> list[bool]:
         if time <= at
     )
     joined = [
-        later[1] != earlier[1] and later[0] - earlier[0] <= IN_STEP
-        for earlier, later in pairwise(posts)
+        other != poster and later - earlier <= IN_STEP
+        for (earlier, poster), (later, other) in pairwise(posts)
     ]
-    return (
-        [a or b for a, b in zip([False, *joined], [*joined, False], strict=True)] if posts else []
-    )
+    if not any(joined):
+        return [False] * len(posts)
+    return [a or b for a, b in zip([False, *joined], [*joined, False], strict=True)]

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pipelines.feature_store.states import StateStore, announce
+from pipelines.feature_store.states import StateStore
 
 VERSION = 1
 
@@ -36,6 +36,9 @@ class Packing(Generic[State]):
         self._order = itemgetter(*np.argsort([*self._rings, *self._numbers]).tolist())
         ends = list(accumulate(map(len, empty)))
         self._parts = list(zip(map(_maker, empty), [0, *ends], ends, strict=False))
+        self._of_parts = _maker(empty)
+        is_short = len(empty) == 1 and not self._rings  # as a standing, read for every neighbour
+        self._only = self._parts[0][0] if is_short else None
 
     def pack(self, state: State) -> bytes:
         fields = list(chain.from_iterable(state))
@@ -50,14 +53,16 @@ class Packing(Generic[State]):
         start = self._head.size
         if len(packed) < start or packed[0] != VERSION:
             raise ValueError(f"state of {len(packed)} bytes is not of version {VERSION}")
+        if self._only is not None and len(packed) == start:
+            short: State = self._of_parts((self._only(self._head.unpack(packed)[1:]),))
+            return short
         ends = list(accumulate(packed[1 : 1 + len(self._rings)], initial=0))
         if len(packed) != start + 8 * ends[-1]:
             raise ValueError(f"state of {len(packed)} bytes has rings of {ends[-1]}")
         numbers = self._head.unpack_from(packed)[1 + len(self._rings) :]
-        items = struct.unpack_from(f"<{ends[-1]}q", packed, start)
-        fields = self._order([*(items[a:b] for a, b in pairwise(ends)), *numbers])
-        parts = [make(fields[first:last]) for make, first, last in self._parts]
-        state: State = _maker(self.empty)(parts)
+        items = tuple(np.frombuffer(packed, "<i8", offset=start).tolist()) if ends[-1] else ()
+        fields = self._order([*[items[a:b] for a, b in pairwise(ends)], *numbers])
+        state: State = self._of_parts([make(fields[a:b]) for make, a, b in self._parts])
         return state
 
 
@@ -77,7 +82,10 @@ class Shelf(Generic[State]):
         self._packing = packing
 
     def get(self, identity: int) -> State:
-        packed = self._states.get(self.key(identity))
+        return self.unpacked(self._states.get(self.key(identity)))
+
+    def unpacked(self, packed: bytes | None) -> State:
+        """The state that was read; the empty one itself where there is none."""
         if packed is None:
             return self._packing.empty
         try:
@@ -85,10 +93,6 @@ class Shelf(Generic[State]):
         except (ValueError, struct.error):
             self.corrupt += 1
             return self._packing.empty
-
-    def expect(self, identities: Iterable[int]) -> None:
-        """These are read next."""
-        announce(self._states, map(self.key, identities))
 
     def change(self, identity: int, changed: Callable[[State], State]) -> None:
         """Keep what `changed` makes of the state; nothing is written where that is the same."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from data_contracts.events import Event
@@ -32,9 +33,9 @@ class Repetition(NamedTuple):
 
 def repetition_features(repetition: Repetition, event: Event) -> dict[str, float | None]:
     return {
-        "same_text_share": _same(repetition.texts, text_identities(event)),
+        "same_text_share": _same(repetition.texts, text_identities, event),
         "repeated_text_share": _repeated(repetition.texts),
-        "same_media_share": _same(repetition.media, media_identities(event)),
+        "same_media_share": _same(repetition.media, media_identities, event),
         "repeated_media_share": _repeated(repetition.media),
     }
 
@@ -54,9 +55,10 @@ def media_identities(event: Event) -> Ring:
     return tuple(identity(reference.sha256) for reference in event.media)
 
 
-def _same(known: Ring, new: Ring) -> float | None:
-    """The share of the known that is among the new."""
-    return sum(one in new for one in known) / len(known) if known and new else None
+def _same(known: Ring, identities: Callable[[Event], Ring], event: Event) -> float | None:
+    """The share of the known that is among the event's."""
+    new = identities(event) if known else ()
+    return sum(one in new for one in known) / len(known) if new else None
 
 
 def _repeated(known: Ring) -> float | None:

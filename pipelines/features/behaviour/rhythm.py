@@ -53,7 +53,8 @@ class Rhythm(NamedTuple):
 
 
 def rhythm_features(rhythm: Rhythm, at: int) -> dict[str, float | None]:
-    times = sorted(time for time in rhythm.times if time <= at)
+    times = sorted([time for time in rhythm.times if time <= at])
+    intervals = [later - earlier for earlier, later in pairwise(times)]
     nights = rhythm.nights / rhythm.with_local_time if rhythm.with_local_time else None
     return {
         "posts_seen_log": log1p(rhythm.posts),
@@ -61,9 +62,8 @@ def rhythm_features(rhythm: Rhythm, at: int) -> dict[str, float | None]:
         "posts_hour": faded(rhythm.hour, at - rhythm.last, HOUR),
         "posts_day": faded(rhythm.day, at - rhythm.last, DAY),
         "night_share": nights,
-        "most_in_minute": float(most_within(times, MINUTE)),
-        "most_in_ten_minutes": float(most_within(times, 10 * MINUTE)),
-        **_interval_features([later - earlier for earlier, later in pairwise(times)]),
+        **_bursts(times, intervals),
+        **_interval_features(intervals),
     }
 
 
@@ -92,9 +92,18 @@ def entropy_bits(intervals: Sequence[int]) -> float:
     >>> entropy_bits([1 * SECOND, 1 * SECOND, 5 * SECOND, 5 * SECOND])
     1.0
     """
-    counts = Counter(max(interval // SECOND, 1).bit_length() for interval in intervals)
+    counts = Counter([max(interval // SECOND, 1).bit_length() for interval in intervals])
     shares = [count / len(intervals) for _, count in sorted(counts.items())]
     return max(0.0, -sum(share * log2(share) for share in shares))
+
+
+def _bursts(times: Sequence[int], intervals: Sequence[int]) -> dict[str, float | None]:
+    shortest = min(intervals, default=0)
+    minute, ten_minutes = (
+        float(most_within(times, window) if shortest <= window else 1)
+        for window in (MINUTE, 10 * MINUTE)
+    )
+    return {"most_in_minute": minute, "most_in_ten_minutes": ten_minutes}
 
 
 def _interval_features(intervals: Sequence[int]) -> dict[str, float | None]:
@@ -102,8 +111,9 @@ def _interval_features(intervals: Sequence[int]) -> dict[str, float | None]:
         return {}
     mean = sum(intervals) / len(intervals)
     median = sorted(intervals)[len(intervals) // 2]
-    variance = sum((interval - mean) ** 2 for interval in intervals) / len(intervals)
-    alike = sum(abs(interval - median) <= ALIKE * median for interval in intervals)
+    variance = sum([(interval - mean) ** 2 for interval in intervals]) / len(intervals)
+    near = ALIKE * median
+    alike = sum([abs(interval - median) <= near for interval in intervals])
     return {
         "interval_mean_log": log1p(mean / SECOND),
         "interval_cv": variance**0.5 / mean if mean else 0.0,

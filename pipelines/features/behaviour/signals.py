@@ -9,12 +9,13 @@ from data_contracts.events import Event
 from pipelines.features.behaviour.moments import microseconds
 
 LARGEST = 1e15
+_NUMBER = (int, float)  # truth values are int
 
 
 def number(event: Event, key: str) -> float | None:
     """A finite number or truth value of the context, at least 0."""
     value = event.context.get(key)
-    if not isinstance(value, bool | int | float) or not 0 <= value <= LARGEST:
+    if not isinstance(value, _NUMBER) or not 0 <= value <= LARGEST:
         return None
     return float(value)
 
@@ -33,7 +34,7 @@ def created_at(event: Event) -> int | None:
 
 def utc_offset_minutes(event: Event) -> float | None:
     value = event.context.get("utc_offset_minutes")
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, _NUMBER):
         return None
     return float(value) if abs(value) <= 14 * 60 else None
 

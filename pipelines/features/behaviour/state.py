@@ -6,12 +6,12 @@ is the same to the last bit wherever it is computed (on machines whose `exp` and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from data_contracts.actions import Action, ActionKind
 from data_contracts.events import Event
-from pipelines.feature_store.states import StateStore, announce
+from pipelines.feature_store.states import StateStore, read_many
 from pipelines.features.behaviour import signals
 from pipelines.features.behaviour.devices import Company, Devices, device_features
 from pipelines.features.behaviour.engagement import Engagement, engagement_features
@@ -93,7 +93,7 @@ class BehaviourState:
 
     def __init__(self, states: StateStore) -> None:
         self._states = states
-        self._accounts = Shelf(states, "account", Packing(Account()))
+        self._accounts = Shelf(states, "account", Packing(_NOBODY))
         self._standings = Shelf(states, "standing", Packing(Stood()))
         self._companies = Shelf(states, "device", Packing(Shared()))
 
@@ -109,9 +109,21 @@ class BehaviourState:
         """
         if event.occurred_at is None:
             return {}
-        at = microseconds(event.occurred_at)
-        announce(self._states, self._keys(event))
-        found = {**self._of_account(event, at), **self._of_device(event, at)}
+        at, who = microseconds(event.occurred_at), _identity_of(event)
+        device = signals.device(event)
+        known, standing, company = self._of_party(who, device)
+        others = company.others(who, at, 7 * DAY)
+        standings = self._standings_of({*known.graph.neighbours, *others})
+        found = standing_features(standing, event, at)
+        if who is None:
+            found |= degree_features(known.graph, event)
+        else:
+            neighbours = [standings[one] for one in known.graph.neighbours]
+            found |= _account_features(known, standing, neighbours, event, at)
+            # the first post from another device is the one that matters: it counts
+            found["account_devices"] = float(len({*known.devices.used, device} - {None}))
+        if device is not None:
+            found |= device_features(company, standings, who, at)
         return {name: value for name, value in found.items() if value is not None}
 
     def observe_event(self, event: Event) -> None:
@@ -137,52 +149,42 @@ class BehaviourState:
         if device is not None:
             self._companies.change(device, lambda known: known.used_by(who, at))
 
-    def _keys(self, event: Event) -> Iterator[str]:
-        """What is read of the event's own account and device."""
-        if event.account is not None:
-            who = identity(event.account)
-            yield self._accounts.key(who)
-            yield self._standings.key(who)
-        device = signals.device(event)
-        if device is not None:
-            yield self._companies.key(device)
+    def _of_party(self, who: int | None, device: int | None) -> tuple[Account, Standing, Company]:
+        """What is known of an account and a device, empty where there is none."""
+        account = None if who is None else self._accounts.key(who)
+        standing = None if who is None else self._standings.key(who)
+        company = None if device is None else self._companies.key(device)
+        keys = [key for key in (account, standing, company) if key is not None]
+        read = read_many(self._states, keys)
+        return (
+            self._accounts.unpacked(read.get(account or "")),
+            self._standings.unpacked(read.get(standing or "")).standing,
+            self._companies.unpacked(read.get(company or "")).company,
+        )
 
-    def _of_account(self, event: Event, at: int) -> dict[str, float | None]:
-        if event.account is None:
-            return {**standing_features(Standing(), event, at), **degree_features(Graph(), event)}
-        who = identity(event.account)
-        known, standing = self._accounts.get(who), self._standing(who)
-        self._standings.expect(known.graph.neighbours)
-        neighbours = [self._standing(one) for one in known.graph.neighbours]
-        return {
-            **standing_features(standing, event, at),
-            **rhythm_features(known.rhythm, at),
-            **degree_features(known.graph, event),
-            **graph_features(known.graph, neighbours, at),
-            **engagement_features(known.engagement, standing, known.rhythm.posts, at),
-            **repetition_features(known.repetition, event),
-            "account_devices": float(len({*known.devices.used, *_device_of(event)})),
-        }
-
-    def _of_device(self, event: Event, at: int) -> dict[str, float | None]:
-        device = signals.device(event)
-        if device is None:
-            return {}
-        account = None if event.account is None else identity(event.account)
-        company = self._company(device)
-        others = company.others(account, at, 7 * DAY)
-        self._standings.expect(others)
-        standings = {one: self._standing(one) for one in others}
-        return device_features(company, standings, account, at)
-
-    def _standing(self, account: int) -> Standing:
-        return self._standings.get(account).standing
-
-    def _company(self, device: int) -> Company:
-        return self._companies.get(device).company
+    def _standings_of(self, accounts: Iterable[int]) -> dict[int, Standing]:
+        keys = {one: self._standings.key(one) for one in accounts}
+        read = read_many(self._states, keys.values())
+        return {one: self._standings.unpacked(read[key]).standing for one, key in keys.items()}
 
 
-def _device_of(event: Event) -> tuple[int, ...]:
-    """The event's own device counts: the first post from another one is the one that matters."""
-    device = signals.device(event)
-    return () if device is None else (device,)
+def _account_features(
+    known: Account, standing: Standing, neighbours: Sequence[Standing], event: Event, at: int
+) -> dict[str, float | None]:
+    is_new = known is _NOBODY
+    return {
+        **(_RHYTHM_OF_NOBODY if is_new else rhythm_features(known.rhythm, at)),
+        **degree_features(known.graph, event),
+        **(_GRAPH_OF_NOBODY if is_new else graph_features(known.graph, neighbours, at)),
+        **engagement_features(known.engagement, standing, known.rhythm.posts, at),
+        **repetition_features(known.repetition, event),
+    }
+
+
+def _identity_of(event: Event) -> int | None:
+    return None if event.account is None else identity(event.account)
+
+
+_NOBODY = Account()
+_RHYTHM_OF_NOBODY = rhythm_features(_NOBODY.rhythm, 0)
+_GRAPH_OF_NOBODY = graph_features(_NOBODY.graph, (), 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from data_contracts.events import Event
 from pipelines.features.media.hashes import ImageHashes
@@ -12,13 +12,13 @@ from pipelines.features.surroundings.fingerprints import (
     Fingerprint,
     domains,
     image_fingerprint,
-    plain_text,
     text_digest,
     text_fingerprint,
 )
+from pipelines.features.text.normalisation import readable
+from pipelines.near_duplicates import normalised
 
 MAX_WORDS = 24
-Known = TypeVar("Known")
 _WORD = re.compile(r"\w{3,32}")
 
 
@@ -36,24 +36,23 @@ class Content(NamedTuple):
 
 def content_of(event: Event, hashes: Sequence[ImageHashes]) -> Content:
     """`hashes` are those of the event's images."""
-    plain = plain_text(event.text)
+    shown = readable(event.text)
+    plain = normalised(shown)
     target = event.context.get("target")
+    digest, near = text_digest(plain), text_fingerprint(plain)
+    images = [one for one in map(image_fingerprint, hashes) if one is not None]
     return Content(
-        text=_present(text_digest(plain)),
-        near_text=_present(text_fingerprint(plain)),
-        file=tuple(dict.fromkeys(reference.sha256 for reference in event.media)),
-        near_image=_present(*map(image_fingerprint, hashes)),
-        domain=domains(event.text),
+        text=() if digest is None else (digest,),
+        near_text=() if near is None else (near,),
+        file=tuple(dict.fromkeys([reference.sha256 for reference in event.media])),
+        near_image=tuple(images),
+        domain=domains(shown),
         words=_words(plain),
-        target=_present(target if isinstance(target, str) and target else None),
+        target=(target,) if isinstance(target, str) and target else (),
     )
-
-
-def _present(*found: Known | None) -> tuple[Known, ...]:
-    return tuple(one for one in found if one is not None)
 
 
 def _words(plain: str) -> tuple[str, ...]:
     """The first distinct words, without numbers."""
     found = dict.fromkeys(_WORD.findall(plain))
-    return tuple(word for word in found if not word.isdigit())[:MAX_WORDS]
+    return tuple([word for word in found if not word.isdigit()][:MAX_WORDS])

@@ -9,32 +9,31 @@ Space with Multi-Index Hashing", CVPR 2012).
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.features.media.hashes import ImageHashes, distances, in_words
+from pipelines.features.surroundings.signatures import signature
 from pipelines.features.text.lexical import URL
-from pipelines.features.text.normalisation import readable
 from pipelines.known_media import RADIUS_BITS
-from pipelines.near_duplicates import SIMILARITY, normalised, signature
+from pipelines.near_duplicates import SIMILARITY
 
 SHORTEST_TEXT = 12  # characters: "thank you" is nobody's campaign
 MAX_DOMAINS = 4
 BAND_BYTES = 2
+_MAY_LINK = re.compile(r"://|\.\S")  # in every match of URL, which is dear to look for
 _SECOND_LEVEL = {"co", "com", "net", "org", "gov", "ac", "edu"}
 
 
 class Fingerprint(NamedTuple):
-    """`content` is compared whole, `bands` are how near ones find each other."""
+    """`content` is compared whole, `bands` (hexadecimal) are how near ones find each other."""
 
     content: bytes
-    bands: tuple[bytes, ...]
-
-
-def plain_text(text: str) -> str:
-    """The text as it is compared: readable, in lower case, every number 0."""
-    return normalised(readable(text))
+    bands: tuple[str, ...]
 
 
 def text_digest(plain: str) -> str | None:
@@ -48,14 +47,19 @@ def text_fingerprint(plain: str) -> Fingerprint | None:
     rows = signature(plain) if len(plain) >= SHORTEST_TEXT else None
     if rows is None:
         return None
-    bands = tuple(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows)
-    return Fingerprint(rows.astype(np.uint8).tobytes(), bands)
+    packed, width = rows.tobytes(), rows.strides[0]
+    bands = [
+        hashlib.blake2b(packed[start : start + width], digest_size=8).hexdigest()
+        for start in range(0, len(packed), width)
+    ]
+    return Fingerprint(packed[:: rows.itemsize], tuple(bands))  # of each entry the lowest byte
 
 
-def are_near_texts(one: bytes, other: bytes) -> bool:
-    """Whether two signatures agree as those of near-duplicates do."""
-    equal = np.frombuffer(one, np.uint8) == np.frombuffer(other, np.uint8)
-    return float(equal.mean()) >= SIMILARITY
+def near_texts(content: bytes, others: Sequence[bytes]) -> list[bytes]:
+    """Those signatures that agree with this one as those of near-duplicates do."""
+    rows = np.frombuffer(b"".join(others), np.uint8).reshape(len(others), len(content))
+    agreement = (rows == np.frombuffer(content, np.uint8)).mean(axis=1)
+    return list(compress(others, agreement >= SIMILARITY))
 
 
 def image_fingerprint(hashes: ImageHashes) -> Fingerprint | None:
@@ -63,23 +67,25 @@ def image_fingerprint(hashes: ImageHashes) -> Fingerprint | None:
     if not hashes.is_distinctive:
         return None
     content = bytes.fromhex(hashes.pdq)
-    parts = [content[start : start + BAND_BYTES] for start in range(0, len(content), BAND_BYTES)]
-    return Fingerprint(content, tuple(parts))
+    return Fingerprint(content, tuple(content.hex(" ", BAND_BYTES).split()))
 
 
-def are_near_images(one: bytes, other: bytes) -> bool:
-    bits = distances(in_words(one.hex()), in_words(other.hex())[None, :])
-    return int(bits[0]) <= RADIUS_BITS["pdq"]
+def near_images(content: bytes, others: Sequence[bytes]) -> list[bytes]:
+    """Those hashes within the radius of this one."""
+    rows = in_words(b"".join(others).hex()).reshape(len(others), -1)
+    bits = distances(in_words(content.hex()), rows)
+    return list(compress(others, bits <= RADIUS_BITS["pdq"]))
 
 
 def domains(text: str) -> tuple[str, ...]:
-    """Registrable domains of the links, distinct, in order.
+    """Registrable domains of the links of a readable text, distinct, in order.
 
     >>> domains("see http://a.win.example.co.uk/x and www.win.example.co.uk, or pay.example.com")
     ('example.co.uk', 'example.com')
     """
-    found = dict.fromkeys(_domain(link) for link in URL.findall(readable(text)))
-    return tuple(found)[:MAX_DOMAINS]
+    if _MAY_LINK.search(text) is None:
+        return ()
+    return tuple(dict.fromkeys(map(_domain, URL.findall(text))))[:MAX_DOMAINS]
 
 
 def _domain(link: str) -> str:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from data_contracts.events import Event
-from pipelines.feature_store.states import StateStore
+from pipelines.feature_store.states import Read, StateStore
 from pipelines.features.surroundings.moments import seconds
-from pipelines.features.surroundings.trails import Trail, mark, read_trail, write_trail
+from pipelines.features.surroundings.trails import (
+    DAY,
+    first_seen,
+    mark,
+    read_trail,
+    share_of,
+    spreads,
+    write_trail,
+)
 
 NAMES = ("country_differs", "country_share", "countries_day", "countries")
-DAY = 86_400.0
 
 
 class Geography:
@@ -21,9 +30,12 @@ class Geography:
         """What `features` reads."""
         return (_key(event.account),) if event.account and _country(event) else ()
 
-    def features(self, event: Event) -> dict[str, float]:
+    def features(self, event: Event, read: Read) -> dict[str, float]:
         """`country_share`: of the account's earlier posts that came from this country."""
-        return _differing(event) | self._habit(event)
+        at, country = seconds(event), _country(event)
+        if at is None or not event.account or not country:
+            return _differing(event)
+        return _differing(event) | _habit(read(_key(event.account)), at, mark(country))
 
     def observe(self, event: Event) -> None:
         at, country = seconds(event), _country(event)
@@ -32,19 +44,15 @@ class Geography:
             grown = trail.joined(at, mark(country), 0)
             write_trail(self._states, _key(event.account), grown)
 
-    def _habit(self, event: Event) -> dict[str, float]:
-        at, country = seconds(event), _country(event)
-        if not event.account or at is None or not country:
-            return {}
-        past = read_trail(self._states, _key(event.account)).until(at)
-        return {} if past is None else _habit(past, at, mark(country))
 
-
-def _habit(past: Trail, at: float, country: int) -> dict[str, float]:
+def _habit(packed: bytes | None, at: float, country: int) -> dict[str, float]:
+    if packed is None or first_seen(packed, at) is None:
+        return {}
+    day, ever = spreads(packed, at, DAY, inf)
     return {
-        "country_share": float((past.sightings["who"] == country).mean()),
-        "countries_day": float(past.spread(at, DAY).accounts),
-        "countries": float(past.spread(at, float("inf")).accounts),
+        "country_share": share_of(packed, at, country),
+        "countries_day": day.accounts,
+        "countries": ever.accounts,
     }
 
 

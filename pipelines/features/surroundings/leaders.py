@@ -8,53 +8,53 @@ of documents", 1997.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import add
 
-from pipelines.feature_store.states import StateStore
+from pipelines.feature_store.states import Read, StateStore, read_many
 from pipelines.features.surroundings.fingerprints import Fingerprint
 
+BANDS = 16
 KEPT = 16  # leaders of one band; the oldest make room
 
-AreNear = Callable[[bytes, bytes], bool]
+Near = Callable[[bytes, Sequence[bytes]], list[bytes]]  # of the second those near the first
 
 
 class Leaders:
-    """The leaders of one `kind` of content. All its fingerprints have one width."""
+    """The leaders of one `kind` of content. All its fingerprints have one width, in 16 bands."""
 
-    def __init__(self, states: StateStore, kind: str, are_near: AreNear) -> None:
+    def __init__(self, states: StateStore, kind: str, near: Near) -> None:
         self._states = states
-        self._kind = kind
-        self._are_near = are_near
+        self._prefixes = [f"lead:{kind}:{place}:" for place in range(BANDS)]
+        self._near = near
 
     def keys(self, fingerprint: Fingerprint) -> list[str]:
         """What `near` reads."""
-        return [self._key(place, band) for place, band in enumerate(fingerprint.bands)]
+        return list(map(add, self._prefixes, fingerprint.bands))
 
-    def near(self, fingerprint: Fingerprint) -> list[bytes]:
+    def near(self, fingerprint: Fingerprint, keys: Sequence[str], read: Read) -> list[bytes]:
         """The leaders that are near this content; none where it is the first of its kind."""
-        known = dict.fromkeys(
-            leader
-            for place, band in enumerate(fingerprint.bands)
-            for leader in self._of_band(self._key(place, band), len(fingerprint.content))
-        )
-        return [leader for leader in known if self._are_near(leader, fingerprint.content)]
+        content = fingerprint.content
+        bands = dict.fromkeys([packed for key in keys if (packed := read(key))])  # most are alike
+        known = dict.fromkeys(chain.from_iterable(_parts(one, len(content)) for one in bands))
+        if not known or known.keys() == {content}:
+            return list(known)
+        return self._near(content, list(known))
 
     def follow(self, fingerprint: Fingerprint) -> bytes:
         """Its leader, which is the content itself where there was none."""
-        known = self.near(fingerprint)
+        keys = self.keys(fingerprint)
+        known = self.near(fingerprint, keys, read_many(self._states, keys).get)
         return known[0] if known else self._lead(fingerprint)
 
     def _lead(self, fingerprint: Fingerprint) -> bytes:
         content = fingerprint.content
-        for place, band in enumerate(fingerprint.bands):
-            key = self._key(place, band)
+        for key in self.keys(fingerprint):
             known = self._states.get(key) or b""
             self._states.put(key, (known + content)[-KEPT * len(content) :])
         return content
 
-    def _of_band(self, key: str, width: int) -> list[bytes]:
-        packed = self._states.get(key) or b""
-        return [packed[start : start + width] for start in range(0, len(packed), width)]
 
-    def _key(self, place: int, band: bytes) -> str:
-        return f"lead:{self._kind}:{place}:{band.hex()}"
+def _parts(packed: bytes, width: int) -> list[bytes]:
+    return [packed[start : start + width] for start in range(0, len(packed), width)]

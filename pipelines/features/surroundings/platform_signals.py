@@ -19,6 +19,8 @@ NAMES = (
 
 def platform_signals(event: Event) -> dict[str, float]:
     """Only what was sent: an unknown count is not zero."""
+    if not event.context:
+        return {}
     counts = {name: entry for name in COUNTS if (entry := _count(event, name)) is not None}
     found = {f"{name}_log": log1p(count) for name, count in counts.items()}
     if (views := counts.pop("views", 0.0)) > 0:

@@ -6,6 +6,7 @@ Questions are asked as of a time and see nothing later, in whatever order the po
 
 from __future__ import annotations
 
+import struct
 import zlib
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,20 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.feature_store.states import StateStore
+from pipelines.kernels import kernel
 
 KEPT = 64  # counts within a window stop there: "64 or more"
 HOUR, DAY = 3600.0, 86_400.0
 SIGHTING = np.dtype([("at", "<f8"), ("who", "<u4"), ("where", "<u4")])
 UNKNOWN = 0
 _FIRST_BYTES = 8
-
-
-class Spread(NamedTuple):
-    """Of a window: posts, and distinct known accounts and targets among them."""
-
-    posts: int
-    accounts: int
-    targets: int
+_FIRST_AND_OLDEST = struct.Struct("<2d")
+_WORDS = "Array(uint64, 1, 'C', readonly=True)"
+_WHO, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)  # the low half is `who`, the high one `where`
 
 
 @dataclass(frozen=True)
@@ -37,17 +34,6 @@ class Trail:
     first: float
     sightings: NDArray[np.void]
 
-    def until(self, now: float) -> Trail | None:
-        """As it was known at `now`; None where nothing was."""
-        past = self.sightings[self.sightings["at"] <= now]
-        if not len(past):
-            return None
-        return Trail(min(self.first, float(past["at"][0])), past)
-
-    def spread(self, now: float, seconds: float) -> Spread:
-        recent = self.sightings[self.sightings["at"] > now - seconds]
-        return Spread(len(recent), _distinct(recent["who"]), _distinct(recent["where"]))
-
     def joined(self, at: float, who: int, where: int) -> Trail:
         """With one more sighting, without the oldest beyond KEPT."""
         grown = np.append(self.sightings, np.array([(at, who, where)], SIGHTING))
@@ -56,6 +42,14 @@ class Trail:
 
 
 NOTHING = Trail(np.inf, np.zeros(0, SIGHTING))
+
+
+class Spread(NamedTuple):
+    """Of a window: posts, and distinct known accounts and targets among them."""
+
+    posts: float
+    accounts: float
+    targets: float
 
 
 def read_trail(states: StateStore, key: str) -> Trail:
@@ -70,6 +64,25 @@ def write_trail(states: StateStore, key: str, trail: Trail) -> None:
     states.put(key, np.array([trail.first], "<f8").tobytes() + trail.sightings.tobytes())
 
 
+def first_seen(packed: bytes | None, now: float) -> float | None:
+    """Of a packed trail, the time of the earliest post as it was known at `now`."""
+    if packed is None:
+        return None
+    first, oldest = _FIRST_AND_OLDEST.unpack_from(packed)
+    return min(first, oldest) if oldest <= now else None
+
+
+def spreads(packed: bytes, now: float, one: float, other: float) -> tuple[Spread, Spread]:
+    """Of a packed trail, in so many seconds up to `now`."""
+    found = _spreads(np.frombuffer(packed, "<u8"), now, now - one, now - other)
+    return Spread(*found[:3]), Spread(*found[3:])
+
+
+def share_of(packed: bytes, now: float, who: int) -> float:
+    """The share of one `who` among the sightings of a packed trail up to `now`."""
+    return float(_share(np.frombuffer(packed, "<u8"), now, who))
+
+
 def mark(name: str | None) -> int:
     """A name as 32 bits; UNKNOWN for none.
 
@@ -79,5 +92,41 @@ def mark(name: str | None) -> int:
     return UNKNOWN if name is None else max(zlib.crc32(name.encode("utf-8", "replace")), 1)
 
 
-def _distinct(marks: NDArray[np.uint32]) -> int:
-    return len(set(marks.tolist()) - {UNKNOWN})
+@kernel()
+def _spread(words: NDArray[np.uint64], now: float, after: float) -> tuple[float, float, float]:
+    """Posts, distinct accounts and distinct targets of the sightings in (after, now]."""
+    times = words.view(np.float64)
+    begin, end = 1, len(words) - 1  # a sighting is two words, and they are in order of time
+    while begin < end and times[begin] <= after:
+        begin += 2
+    posts, accounts, targets = 0, 0, 0
+    for row in range(begin, end, 2):
+        if times[row] > now:
+            break
+        who, where = words[row + 1] & _WHO, words[row + 1] >> _HALF
+        seen_who, seen_where = who == UNKNOWN, where == UNKNOWN
+        for other in range(begin + 1, row, 2):
+            seen_who |= words[other] & _WHO == who
+            seen_where |= words[other] >> _HALF == where
+        posts += 1
+        accounts += not seen_who
+        targets += not seen_where
+    return float(posts), float(accounts), float(targets)
+
+
+@kernel(f"UniTuple(float64, 6)({_WORDS}, float64, float64, float64)")
+def _spreads(
+    words: NDArray[np.uint64], now: float, after: float, other: float
+) -> tuple[float, ...]:
+    return _spread(words, now, after) + _spread(words, now, other)
+
+
+@kernel(f"float64({_WORDS}, float64, uint64)")
+def _share(words: NDArray[np.uint64], now: float, who: int) -> float:
+    times = words.view(np.float64)
+    such, all_of_them = 0, 0
+    for row in range(1, len(words) - 1, 2):
+        if times[row] <= now:
+            all_of_them += 1
+            such += words[row + 1] & _WHO == who
+    return such / all_of_them

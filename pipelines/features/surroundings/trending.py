@@ -7,19 +7,23 @@ would have it: `(seen - expected) / sqrt(expected + 1)`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from math import sqrt
 
 from data_contracts.events import Event
-from pipelines.feature_store.states import StateStore
+from pipelines.feature_store.states import Read, StateStore
 from pipelines.features.surroundings.contents import Content
 from pipelines.features.surroundings.moments import seconds
 from pipelines.features.surroundings.trails import mark
-from pipelines.features.surroundings.trends import NEVER, SLOT, Counter, Rates, unpack
+from pipelines.features.surroundings.trends import NEVER, SLOT, Rates, packed_rates, unpack
 
 NAMES = ("words_rise", "words_rise_mean", "domain_rise", "target_rise")
 PLACES = 1 << 20  # counters of words: names that share one share its trend; memory is bounded
+REMEMBERED = 1 << 14  # places of words that came lately; most words come again
 ALL = "trend:all"
+
+Keys = Mapping[str, Sequence[str]]
 
 
 class Trending:
@@ -28,20 +32,20 @@ class Trending:
     def __init__(self, states: StateStore) -> None:
         self._states = states
 
-    def keys(self, content: Content) -> list[str]:
-        """What `features` reads."""
-        return [ALL, *(key for keys in _keys(content).values() for key in keys)]
+    def keys(self, content: Content) -> Keys:
+        """What `features` reads, by kind, beside ALL."""
+        return _keys(content)
 
-    def features(self, event: Event, content: Content) -> dict[str, float]:
+    def features(self, event: Event, keys: Keys, read: Read) -> dict[str, float]:
         """Nothing for an event without time, or one so late that the counts are past it."""
         at = seconds(event)
-        everything = None if at is None else self._rates(ALL, int(at // SLOT))
-        if at is None or everything is None:
+        if at is None:
             return {}
-        rises = {
-            kind: [rise(rates, everything) for rates in self._known(keys, int(at // SLOT))]
-            for kind, keys in _keys(content).items()
-        }
+        slot, packed = int(at // SLOT), read(ALL)
+        everything = NEVER if packed is None else packed_rates(packed, slot)
+        if everything is None:
+            return {}
+        rises = {kind: _rises(map(read, own), slot, everything) for kind, own in keys.items()}
         found = {f"{kind}_rise": max(values) for kind, values in rises.items() if values}
         words = rises["words"]
         return found | ({"words_rise_mean": sum(words) / len(words)} if words else {})
@@ -52,17 +56,18 @@ class Trending:
             return
         slot = int(at // SLOT)
         for key in (ALL, *(key for keys in _keys(content).values() for key in keys)):
-            self._states.put(key, self._counter(key, slot).one_more(slot).pack())
+            self._states.put(key, unpack(self._states.get(key), slot).one_more(slot).pack())
 
-    def _known(self, keys: Iterable[str], slot: int) -> Iterator[Rates]:
-        found = (self._rates(key, slot) for key in keys)
-        return (rates for rates in found if rates is not None)
 
-    def _rates(self, key: str, slot: int) -> Rates | None:
-        return self._counter(key, slot).rates(slot)
-
-    def _counter(self, key: str, slot: int) -> Counter:
-        return unpack(self._states.get(key), slot)
+def _rises(counters: Iterable[bytes | None], slot: int, everything: Rates) -> list[float]:
+    """Of packed counters; those that are past the slot are left out."""
+    found = []
+    for packed in counters:
+        if packed is None:
+            found.append(0.0)  # as `rise` says of what was never there
+        elif (rates := packed_rates(packed, slot)) is not None:
+            found.append(rise(rates, everything))
+    return found
 
 
 def rise(own: Rates, everything: Rates) -> float:
@@ -79,9 +84,18 @@ def rise(own: Rates, everything: Rates) -> float:
     return (own.fast - expected) / sqrt(expected + 1)
 
 
-def _keys(content: Content) -> dict[str, list[str]]:
-    return {kind: _places(kind, getattr(content, kind)) for kind in ("words", "domain", "target")}
+def _keys(content: Content) -> Keys:
+    return {
+        "words": _places("words", content.words),
+        "domain": _places("domain", content.domain),
+        "target": _places("target", content.target),
+    }
 
 
-def _places(kind: str, names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(f"trend:{kind}:{mark(name) % PLACES}" for name in names))
+def _places(kind: str, names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([_place(kind, name) for name in names]))
+
+
+@lru_cache(REMEMBERED)
+def _place(kind: str, name: str) -> str:
+    return f"trend:{kind}:{mark(name) % PLACES}"

@@ -8,6 +8,7 @@ latest stays open. A question from further back cannot be answered any more.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from math import exp
 from typing import NamedTuple
 
@@ -71,13 +72,31 @@ class Counter(NamedTuple):
 
     def _skipped(self, gap: int) -> Counter:
         """`gap` slots on, of which the latest had no post."""
-        kept = _FAST**gap, _SLOW**gap
-        late = _FAST ** (gap - 1), _SLOW ** (gap - 1)
-        fast = self.fast * kept[0] + self.before * late[0]
-        slow = self.slow * kept[1] + self.before * late[1]
+        kept_fast, kept_slow, late_fast, late_slow = _fading(gap)
+        fast = self.fast * kept_fast + self.before * late_fast
+        slow = self.slow * kept_slow + self.before * late_slow
         return Counter(self.slot + gap, fast, slow, 0.0, 0.0)
+
+
+def packed_rates(packed: bytes, slot: int) -> Rates | None:
+    """`unpack(packed, slot).rates(slot)`, without the counters on the way there."""
+    known, fast, slow, before, latest = _PACKED.unpack(packed)
+    gap = slot + 1 - known
+    if gap <= 0:
+        return Rates(fast, slow) if gap == 0 else None
+    fast, slow = fast * _FAST + before, slow * _SLOW + before
+    if gap == 1:
+        return Rates(fast, slow)
+    kept_fast, kept_slow, late_fast, late_slow = _fading(gap - 1)
+    return Rates(fast * kept_fast + latest * late_fast, slow * kept_slow + latest * late_slow)
 
 
 def unpack(packed: bytes | None, slot: int) -> Counter:
     """The counter as packed; a new one, at `slot`, where there is none."""
     return Counter(slot, 0.0, 0.0, 0.0, 0.0) if packed is None else Counter(*_PACKED.unpack(packed))
+
+
+@lru_cache(1 << 12)
+def _fading(gap: int) -> tuple[float, float, float, float]:
+    """What `gap` slots leave of a fast and a slow count, and `gap - 1` of them."""
+    return _FAST**gap, _SLOW**gap, _FAST ** (gap - 1), _SLOW ** (gap - 1)
