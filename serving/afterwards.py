@@ -1,13 +1,15 @@
 """What is done after the answer: a bounded line of work, and one thread that goes through it.
 
-Answers come first: where the line is full, what comes is dropped and counted
+Answers come first: where the line is full, or the server must stop, work is dropped and counted
 (`weir_degraded_verdicts_total{reason="revision_dropped"}`), and the verdict stands as it was given.
 """
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -15,6 +17,7 @@ from serving.logs import say
 from serving.meter import Meter
 
 T = TypeVar("T")
+CLOSING_SECONDS = 5.0  # a pod that is told to stop has half a minute for everything
 DROPPED, FAILED = "revision_dropped", "revision_failed"
 
 
@@ -26,6 +29,7 @@ class Afterwards(Generic[T]):
         self._meter = meter
         self._line: queue.Queue[T | None] = queue.Queue(waiting)
         self._thread: threading.Thread | None = None
+        self._ends_at = math.inf
 
     def offer(self, work: T) -> bool:
         """False, counted, where the line is full. Called from one thread."""
@@ -39,14 +43,18 @@ class Afterwards(Generic[T]):
             self._thread.start()
         return True
 
-    def close(self) -> None:
-        """Do what waits, then stop."""
+    def close(self, seconds: float = CLOSING_SECONDS) -> None:
+        """Do what waits, for so long; what is left then is dropped and counted."""
         if self._thread is not None:
+            self._ends_at = time.monotonic() + seconds
             self._line.put(None)
             self._thread.join()
 
     def _run(self) -> None:
         while (work := self._line.get()) is not None:
+            if time.monotonic() > self._ends_at:
+                self._meter.degraded(DROPPED)
+                continue
             try:
                 self._act(work)
             except Exception as error:

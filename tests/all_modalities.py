@@ -16,7 +16,7 @@ from pipelines.features.media.base import MediaReader
 from pipelines.features.surroundings.state import SurroundingsState
 from pipelines.features.text.encoder import OnnxEncoder
 from pipelines.simulation.composition.composing import Composition, Plan, compose
-from pipelines.simulation.composition.sources import made_up
+from pipelines.simulation.composition.sources import Sources, made_up
 from pipelines.simulation.synthetic import synthetic_events
 from training.ensemble import Ensemble
 from training.stage_sources import training_stages
@@ -29,8 +29,15 @@ SEED = 5
 
 def composed(settings: Settings, events: int, media: MediaReader, seed: int = SEED) -> Composition:
     """Enriched traffic of made-up sources; its media lie under the media root."""
-    sources = made_up(texts=1200, pictures=4, profiles=8)
     plan = Plan(events=events, spam_share=0.3, buckets=tuple(range(6)), days=6)
+    sources = made_up(texts=1200, pictures=4, profiles=8)
+    return composed_of(sources, plan, settings, media, seed)
+
+
+def composed_of(
+    sources: Sources, plan: Plan, settings: Settings, media: MediaReader, seed: int
+) -> Composition:
+    """The same of other sources, and as much of each as `plan` says."""
     found = compose(sources, plan, np.random.default_rng(seed))
     found.write_media(settings.media_root)
     behaviour, surroundings = BehaviourState(MemoryStates()), SurroundingsState(MemoryStates())

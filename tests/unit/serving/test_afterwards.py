@@ -57,5 +57,25 @@ def test_a_failure_is_counted_and_what_follows_is_done() -> None:
     assert degraded(meter, "revision_failed") == before + 1
 
 
+def test_a_server_that_stops_drops_what_takes_too_long_and_counts_it() -> None:
+    meter, begun, go_on = Meter(), threading.Event(), threading.Event()
+    done: list[int] = []
+
+    def act(number: int) -> None:
+        begun.set()
+        go_on.wait(10)
+        done.append(number)
+
+    before = degraded(meter, "revision_dropped")
+    afterwards = Afterwards(act, 10, meter)
+    for number in (1, 2, 3):
+        afterwards.offer(number)
+    assert begun.wait(10)
+    threading.Timer(0.05, go_on.set).start()
+    afterwards.close(seconds=0.01)
+    assert done == [1]
+    assert degraded(meter, "revision_dropped") == before + 2
+
+
 def test_without_work_closing_waits_for_nothing() -> None:
     Afterwards(lambda _work: None, 1, Meter()).close()
