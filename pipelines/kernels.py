@@ -1,4 +1,4 @@
-"""Functions over the characters of texts, compiled to machine code: the door to numba.
+"""Functions over characters, pixels and small tables, compiled to machine code: the door to numba.
 
 They are compiled for the types that they name when their module is imported, so that no request
 waits for a compiler, and kept in numba's cache: beside the source, else in the user's cache folder

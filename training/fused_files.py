@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 from data_contracts.errors import BadInput
@@ -116,7 +117,10 @@ def _views(directory: Path) -> dict[str, TokenView]:
     arrays = read_arrays(directory / VIEWS)
     names = dict.fromkeys(key.partition("|")[0] for key in arrays)
     return {
-        name: TokenView(*(arrays[f"{name}|{part}"] for part in TokenView._fields)) for name in names
+        name: TokenView(
+            *(np.ascontiguousarray(arrays[f"{name}|{part}"]) for part in TokenView._fields)
+        )
+        for name in names
     }
 
 

@@ -37,8 +37,7 @@ class FusedPolicy:
 
     def probability(self, step: int, log_odds: float, kind: str) -> float:
         """After `step` steps, for an event of a kind (`kind_of`)."""
-        calibration = self.calibrations[step].of(kind.partition("/")[0])
-        return float(calibration.probability(np.array([log_odds]))[0])
+        return self.calibrations[step].of(kind.partition("/")[0]).probability_of(log_odds)
 
     def action(self, score: float, kind: str) -> Action:
         return self.thresholds.action(score, kind)

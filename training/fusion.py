@@ -12,16 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.fusion_kernel import LOG_ODDS_BOUND, Array, Booleans, PackedFusion
 from training.logistic import Floats
 
-Array = NDArray[np.float32]
-Booleans = NDArray[np.bool_]
-LOG_ODDS_BOUND = 8.0
 MASKED = -1e9
 QUERIES = 2
 BATCH = 128
@@ -70,16 +69,22 @@ class Fusion:
         self.weights = dict(weights)
 
     def score(self, rows: FusionRows) -> Floats:
-        """Log-odds float64[n]; each from its own row alone. Every row has some stage."""
-        log_odds = rows.log_odds.astype(np.float32)
-        return np.asarray(
-            _forward(np, self.weights, rows.present, log_odds, rows.vectors), np.float64
-        )
+        """Log-odds float64[n], each row by itself to the bit; each has some stage."""
+        return self._packed.scores(rows.present, rows.log_odds, rows.vectors)
+
+    @cached_property
+    def _packed(self) -> PackedFusion:
+        return PackedFusion.of([self.weights])
 
 
 def mean_score(members: Sequence[Fusion], rows: FusionRows) -> Floats:
     """float64[n]: the mean log-odds of several networks."""
-    return np.asarray(np.mean([member.score(rows) for member in members], axis=0))
+    return packed(members).scores(rows.present, rows.log_odds, rows.vectors)
+
+
+def packed(members: Sequence[Fusion]) -> PackedFusion:
+    """Several networks as one that gives their mean, for who scores row after row."""
+    return PackedFusion.of([member.weights for member in members])
 
 
 def fit_fusion(
@@ -126,7 +131,7 @@ def _forward(
     vectors: Sequence[Any],
     drop: Callable[[Any], Any] = lambda read: read,
 ) -> Any:
-    """Log-odds [n]. `xp` is numpy or torch: one text for serving and training."""
+    """Log-odds [n]. `xp` is torch in training; what was learned is scored by `fusion_kernel`."""
     bounded = xp.clip(log_odds / LOG_ODDS_BOUND, -1, 1)
     tokens = xp.stack([_token(xp, w, at, bounded, vector) for at, vector in enumerate(vectors)], 1)
     mask = present[:, None, :]

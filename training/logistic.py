@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 MOST_STEPS = 50
 TOLERANCE = 1e-9
+LEAST = 1e-9  # a probability nearer to 0 or 1 has the log-odds of this one
 
 
 def fit_logistic(
@@ -38,10 +41,21 @@ def sigmoid(logits: Floats) -> Floats:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * np.asarray(logits, np.float64))))
 
 
+def sigmoid_of(one: float) -> float:
+    """`sigmoid` of one number, for a tenth of the time; they differ in the last bit at most."""
+    return 0.5 * (1.0 + math.tanh(0.5 * one))
+
+
 def logit(probabilities: Floats) -> Floats:
     """The inverse of `sigmoid`, finite for 0 and 1."""
-    clipped = np.clip(np.asarray(probabilities, np.float64), 1e-9, 1 - 1e-9)
+    clipped = np.clip(np.asarray(probabilities, np.float64), LEAST, 1 - LEAST)
     return np.asarray(np.log(clipped) - np.log1p(-clipped))
+
+
+def logit_of(one: float) -> float:
+    """`logit` of one probability; they differ in the last bit at most."""
+    clipped = min(max(one, LEAST), 1 - LEAST)
+    return math.log(clipped) - math.log1p(-clipped)
 
 
 def _newton_step(

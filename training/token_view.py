@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.kernels import kernel
+
 Array = NDArray[np.float32]
 DIRECTIONS = 24
 BOUND = 5.0
@@ -43,11 +45,17 @@ class TokenView(NamedTuple):
         return len(self.middle) + int(self.directions.shape[1])
 
     def apply(self, columns: Array, embeddings: Array) -> Array:
-        """float32[m, width]; an unknown column is at its middle, 0."""
-        scaled = np.nan_to_num((columns - self.middle) * self.inverse, nan=0.0)
-        projected = (embeddings - self.centre) @ self.directions
-        both = np.concatenate([scaled, projected], axis=1)
-        return np.asarray(np.clip(both, -BOUND, BOUND), np.float32)
+        """float32[m, width], each row by itself; an unknown column is at its middle, 0."""
+        rows = _own(columns), _own(embeddings)
+        seen: Array = _seen(*rows, *(np.ascontiguousarray(part) for part in self))
+        return seen
+
+
+def _own(rows: Array) -> Array:
+    """As compiled code takes arrays: contiguous and not read-only."""
+    if rows.flags.carray and rows.dtype == np.float32:
+        return rows
+    return np.require(rows, np.float32, ("C", "W"))
 
 
 def _principal(centred: NDArray[np.float64]) -> Array:
@@ -59,4 +67,29 @@ def _principal(centred: NDArray[np.float64]) -> Array:
     kept = np.argsort(values)[::-1][: min(DIRECTIONS, len(values))]
     chosen = vectors[:, kept]
     chosen = chosen * np.sign(chosen[np.abs(chosen).argmax(axis=0), np.arange(len(kept))])
-    return np.asarray(chosen / np.sqrt(np.maximum(values[kept], 1e-6)), np.float32)
+    scaled = chosen / np.sqrt(np.maximum(values[kept], 1e-6))
+    return np.ascontiguousarray(scaled, np.float32)
+
+
+@kernel(
+    "float32[:, ::1](float32[:, ::1], float32[:, ::1], float32[::1], float32[::1], float32[::1],"
+    " float32[:, ::1])"
+)
+def _seen(
+    columns: Array, embeddings: Array, middle: Array, inverse: Array, centre: Array,
+    directions: Array,
+) -> Array:  # fmt: skip
+    known, bound = len(middle), np.float32(BOUND)
+    seen = np.zeros((len(columns), known + directions.shape[1]), np.float32)
+    for row in range(len(seen)):
+        for at in range(known):
+            scaled = (columns[row, at] - middle[at]) * inverse[at]
+            seen[row, at] = 0.0 if np.isnan(scaled) else scaled
+        projected = seen[row, known:]
+        for at in range(len(directions)):
+            away = embeddings[row, at] - centre[at]
+            for direction in range(len(projected)):
+                projected[direction] += away * directions[at, direction]
+        for at in range(seen.shape[1]):
+            seen[row, at] = min(max(seen[row, at], -bound), bound)
+    return seen

@@ -9,10 +9,12 @@ they look after any part of the stages, so that it also answers where some were 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.kernels import kernel
 from training.logistic import Floats, fit_logistic, sigmoid
 
 BOUND = 10.0
@@ -38,8 +40,13 @@ class Weighing:
 
     def score(self, present: NDArray[np.bool_], log_odds: Floats) -> Floats:
         """Log-odds float64[n] from bool[n, S] and float64[n, S]; the last stage is the fusion."""
-        columns = _columns(present, log_odds, np.array(self.record))
-        return np.asarray(columns @ np.array(self.weights) + self.intercept)
+        ran, says = np.ascontiguousarray(present), np.ascontiguousarray(log_odds)
+        found: Floats = _weighed(ran, says, *self._arrays, self.intercept)
+        return found
+
+    @cached_property
+    def _arrays(self) -> tuple[Floats, Floats]:
+        return np.array(self.record, np.float64), np.array(self.weights, np.float64)
 
 
 def fit_weighing(
@@ -99,3 +106,25 @@ def _columns(present: NDArray[np.bool_], log_odds: Floats, records: Floats) -> F
     bounded = np.where(present, np.clip(log_odds, -BOUND, BOUND), 0.0)
     confident = bounded * np.abs(2 * sigmoid(bounded) - 1)
     return np.hstack([bounded, confident, bounded * records, present.astype(np.float64)])
+
+
+@kernel("float64[::1](boolean[:, ::1], float64[:, ::1], float64[::1], float64[::1], float64)")
+def _weighed(
+    present: NDArray[np.bool_], log_odds: Floats, record: Floats, weights: Floats, intercept: float
+) -> Floats:
+    """`_columns` @ weights + intercept, each row by itself."""
+    stages = len(record)
+    scores = np.full(len(present), intercept)
+    for row in range(len(present)):
+        for stage in range(stages):
+            if not present[row, stage]:
+                continue
+            bounded = min(max(log_odds[row, stage], -BOUND), BOUND)
+            confidence = abs(np.tanh(bounded / 2))
+            scores[row] += bounded * (
+                weights[stage]
+                + confidence * weights[stages + stage]
+                + record[stage] * weights[2 * stages + stage]
+            )
+            scores[row] += weights[3 * stages + stage]
+    return scores

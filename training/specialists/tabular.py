@@ -38,7 +38,10 @@ class TabularSpecialist:
         self._weights = weights
 
     def score(self, columns: Floats, embedding: Floats) -> float:
-        return self._trees.score(_with_linear(columns[None], embedding[None], self._weights)[0])
+        row = np.empty(len(columns) + 1, np.float32)
+        row[:-1] = columns
+        row[-1] = embedding @ self._weights[:-1] + self._weights[-1]
+        return self._trees.score(row)
 
     def files(self) -> Mapping[str, bytes]:
         buffer = io.BytesIO()
@@ -78,12 +81,6 @@ class TabularFamily:
                 return TabularSpecialist(files[TREES].decode(), arrays["weights"])
         except (KeyError, ValueError, OSError) as error:
             raise BadInput(f"not a tabular specialist ({error}); train again") from None
-
-
-def _with_linear(columns: Floats, embeddings: Floats, weights: Floats) -> Floats:
-    """float32[n, k + 1]: the columns and the linear reading of the embedding."""
-    linear = embeddings @ weights[:-1] + weights[-1]
-    return np.column_stack([columns, linear.astype(np.float32)])
 
 
 def _linear_out_of_fold(rows: StageRows, strength: float, rng: np.random.Generator) -> Floats:

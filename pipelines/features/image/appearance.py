@@ -8,17 +8,16 @@ Gevaryahu, Elias-Bachrach 2007, "Learning Fast Classifiers for Image Spam"; Gao 
 
 from __future__ import annotations
 
-from math import log, log1p
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.features.image.pixels import DIRECTIONS, brightness, colour, texture
 from pipelines.features.media.base import DecodedImage
 
 FORMATS = ("gif", "jpeg", "png")
-DIRECTIONS = 8
 WORKING_SIDE = 400  # every k-th pixel is looked at, so that the longer side is at most this
-STRONG_STEP = 40.0  # grey levels between neighbours that make an edge
 
 FILE_NAMES: tuple[str, ...] = (
     "width_log", "height_log", "pixels_log", "aspect_log", "bytes_log", "bytes_per_pixel",
@@ -41,14 +40,19 @@ FAMILIES: dict[str, str] = {
     **dict.fromkeys(TEXTURE_NAMES, "texture"),
 }
 
-Grey = NDArray[np.float32]
+SMALLEST_SIDE = 3  # of a picture that has a texture
 
 
 def appearance(image: DecodedImage, size_bytes: int | None) -> NDArray[np.float32]:
     """float32[len(NAMES)]; NaN where `size_bytes` would be needed and is not known."""
-    rgb = thinned(image.rgb, WORKING_SIDE)
+    rgb = np.require(thinned(image.rgb, WORKING_SIDE), np.uint8, ("C", "W"))
     grey = brightness(rgb)
-    values = [*_file(image, size_bytes), *_colour(rgb, grey), *_texture(rgb, grey)]
+    has_texture = min(grey.shape) >= SMALLEST_SIDE
+    values = [
+        *_file(image, size_bytes),
+        *colour(rgb, grey).tolist(),
+        *(texture(rgb, grey).tolist() if has_texture else [0.0] * len(TEXTURE_NAMES)),
+    ]
     return np.array(values, np.float32)
 
 
@@ -56,11 +60,6 @@ def thinned(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Every k-th pixel: unlike scaling this keeps the colours that are there."""
     step = -(-max(rgb.shape[:2]) // side)
     return rgb[::step, ::step]
-
-
-def brightness(rgb: NDArray[np.uint8]) -> Grey:
-    """float32[h, w], 0 to 255 (ITU-R BT.601)."""
-    return np.asarray(rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))
 
 
 def _file(image: DecodedImage, size_bytes: int | None) -> list[float]:
@@ -78,67 +77,3 @@ def _file(image: DecodedImage, size_bytes: int | None) -> list[float]:
         *(float(name == known) for known in FORMATS),
         float(name not in FORMATS),
     ]
-
-
-def _colour(rgb: NDArray[np.uint8], grey: Grey) -> list[float]:
-    pixels = rgb.reshape(-1, 3)
-    high, low = pixels.max(axis=1).astype(np.float32), pixels.min(axis=1).astype(np.float32)
-    saturation = (high - low) / np.maximum(high, 1)
-    channels = zip(pixels.mean(axis=0), pixels.std(axis=0), strict=True)
-    return [
-        *(float(figure) for pair in channels for figure in pair),
-        float(saturation.mean()),
-        float(saturation.std()),
-        float((high - low < 8).mean()),
-        float(grey.mean()),
-        float(grey.std()),
-        _entropy(np.histogram(grey, bins=64, range=(0, 256))[0]),
-        *_palette(pixels),
-        float((low > 240).mean()),
-        float((high < 16).mean()),
-    ]
-
-
-def _palette(pixels: NDArray[np.uint8]) -> list[float]:
-    """How many colours there are, exactly, and how much the commonest cover."""
-    packed = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
-    counts = np.sort(np.unique(packed, return_counts=True)[1])[::-1]
-    total = len(pixels)
-    return [
-        log1p(len(counts)), len(counts) / total, float(counts[0] / total),
-        float(counts[:10].sum() / total),
-    ]  # fmt: skip
-
-
-def _texture(rgb: NDArray[np.uint8], grey: Grey) -> list[float]:
-    if min(grey.shape) < 3:
-        return [0.0] * len(TEXTURE_NAMES)
-    across, down = np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1]
-    strength = np.hypot(across, down)
-    strong = strength > STRONG_STEP
-    directions = _directions(across[strong], down[strong])
-    same = (rgb[:-1, :-1] == rgb[:-1, 1:]).all(axis=2) & (rgb[:-1, :-1] == rgb[1:, :-1]).all(axis=2)
-    return [
-        float(strong.mean()),
-        float(strength.mean()),
-        float(strength.std()),
-        float(same.mean()),
-        float(np.abs(np.diff(grey, 2, axis=1)).mean()),
-        float(directions[[0, DIRECTIONS // 2]].sum()),
-        float((np.abs(across) > STRONG_STEP).sum(axis=1).mean()),
-        *map(float, directions),
-    ]
-
-
-def _directions(across: Grey, down: Grey) -> NDArray[np.float64]:
-    """Share of the edges in each of DIRECTIONS half-turn sectors; the first is centred on 0."""
-    angles = np.arctan2(down, across) + np.pi / (2 * DIRECTIONS)
-    sectors = np.floor((angles % np.pi) * DIRECTIONS / np.pi).astype(int) % DIRECTIONS
-    counts = np.bincount(sectors, minlength=DIRECTIONS)
-    return np.asarray(counts / max(counts.sum(), 1))
-
-
-def _entropy(counts: NDArray[np.int64]) -> float:
-    """Bits a value."""
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log2(shares)).sum())

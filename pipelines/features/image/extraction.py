@@ -27,6 +27,7 @@ class ImageExtractor:
     names: ClassVar[tuple[str, ...]] = NAMES
     families: ClassVar[Mapping[str, str]] = FAMILIES
     dimensions: ClassVar[int] = DIMENSIONS
+    revision: ClassVar[int] = 2  # of what `appearance` gives; kept features are of one
 
     def __init__(self, files: Mapping[str, Path], media: MediaReader) -> None:
         self._files = files

@@ -24,6 +24,12 @@ class ImageNetwork:
         found: NDArray[np.float32] = session.run(None, {name: picture[None]})[0][0]
         return found
 
+    @property
+    def side(self) -> int:
+        """Of the square that a network of uint8[n, side, side, 3] reads."""
+        session, _ = self._session
+        return int(session.get_inputs()[0].shape[1])
+
     @cached_property
     def _session(self) -> tuple[Any, str]:
         import onnxruntime
@@ -58,6 +64,5 @@ class ImageEncoder:
 
     def encode(self, rgb: Pixels) -> NDArray[np.float32]:
         """float32[1280] for uint8[h, w, 3]."""
-        from pipelines.features.image.efficientnet import SIDE
-
-        return self._network.answer(resized(rgb, SIDE, SIDE))
+        side = self._network.side
+        return self._network.answer(resized(rgb, side, side))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.calibration import Calibration, calibration_error, fit_calibration
-from training.logistic import fit_logistic, logit, sigmoid
+from training.logistic import fit_logistic, logit, logit_of, sigmoid, sigmoid_of
 
 
 def test_a_logistic_regression_finds_the_log_odds_of_two_groups() -> None:
@@ -28,6 +28,15 @@ def test_a_ridge_keeps_separable_data_finite() -> None:
 def test_sigmoid_and_logit_undo_each_other_and_never_overflow() -> None:
     assert sigmoid(np.array([-1000.0, 0.0, 1000.0])).tolist() == [0.0, 0.5, 1.0]
     assert logit(sigmoid(np.array([1.5])))[0] == pytest.approx(1.5)
+
+
+@given(st.floats(-60, 60), st.floats(0, 1))
+def test_one_number_is_read_as_many_are(log_odds: float, probability: float) -> None:
+    fitted = Calibration(1.3, -0.2)
+    assert sigmoid_of(log_odds) == pytest.approx(sigmoid(np.array([log_odds]))[0], abs=1e-15)
+    assert logit_of(probability) == pytest.approx(logit(np.array([probability]))[0], rel=1e-14)
+    alone, among = fitted.probability_of(log_odds), fitted.probability(np.array([log_odds]))[0]
+    assert alone == pytest.approx(among, abs=1e-15)
 
 
 def test_calibration_recovers_a_known_slope_and_intercept() -> None:

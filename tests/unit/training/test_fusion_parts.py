@@ -13,8 +13,8 @@ from training.fused_policy import late_fusion, run_after, steps_of
 from training.search_space import load_search_space
 from training.sliced_calibration import fit_sliced_calibration
 from training.stage_table import StageTable
-from training.token_view import TokenView
-from training.weighing import Weighing, fit_weighing, track_records
+from training.token_view import BOUND, TokenView
+from training.weighing import Weighing, _columns, fit_weighing, track_records
 
 NAN = np.nan
 
@@ -31,6 +31,23 @@ def test_a_view_keeps_the_direction_in_which_embeddings_differ() -> None:
     embeddings = rng.normal(size=(200, 6)).astype(np.float32) * [9, 1, 1, 1, 1, 1]
     view = TokenView.of(np.zeros((200, 0), np.float32), embeddings.astype(np.float32))
     assert abs(view.directions[0, 0]) == pytest.approx(1 / 9, rel=0.2)
+
+
+def test_a_view_of_one_row_is_that_of_the_row_among_others() -> None:
+    rng = np.random.default_rng(4)
+    columns = rng.normal(0, 9, (50, 7)).astype(np.float32)
+    columns[rng.random((50, 7)) < 0.2] = NAN
+    embeddings = rng.normal(size=(50, 40)).astype(np.float32)
+    view = TokenView.of(columns, embeddings)
+    together = view.apply(columns, embeddings)
+    embeddings.setflags(write=False)  # as a remembered vector is
+    for at in range(50):
+        alone = view.apply(columns[at : at + 1], embeddings[at : at + 1])
+        assert alone.tobytes() == together[at : at + 1].tobytes()
+    scaled = np.nan_to_num((columns - view.middle) * view.inverse, nan=0.0)
+    projected = (embeddings - view.centre) @ view.directions
+    expected = np.clip(np.hstack([scaled, projected]), -BOUND, BOUND)
+    np.testing.assert_allclose(together, expected, atol=1e-5)
 
 
 def test_a_record_is_of_the_rows_before() -> None:
@@ -56,6 +73,17 @@ def test_a_missing_stage_adds_nothing() -> None:
     weighing = Weighing((2.0, 3.0, 0, 0, 0, 0, 0, 0), 0.5, (0.0, 0.0))
     scores = weighing.score(np.array([[True, False]]), np.array([[1.0, 9.0]]))
     assert scores.tolist() == [2.5]
+
+
+def test_the_compiled_score_is_what_the_fitted_columns_say() -> None:
+    rng = np.random.default_rng(3)
+    present, log_odds = rng.random((80, 3)) < 0.6, rng.normal(0, 8, (80, 3))
+    weighing = Weighing(tuple(rng.normal(size=12).tolist()), 0.25, (0.1, 0.5, 0.9))
+    columns = _columns(present, log_odds, np.array(weighing.record))
+    scores = weighing.score(present, log_odds)
+    np.testing.assert_allclose(scores, columns @ np.array(weighing.weights) + 0.25, atol=1e-12)
+    alone = [weighing.score(present[[at]], log_odds[[at]])[0] for at in range(80)]
+    assert scores.tolist() == alone
 
 
 def test_the_better_stage_weighs_more() -> None:

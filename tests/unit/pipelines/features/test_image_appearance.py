@@ -64,6 +64,40 @@ def test_thinning_keeps_the_colours_that_are_there() -> None:
     assert thinned(rgb, 3)[..., 0].tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
+def test_figures_are_what_their_definitions_say() -> None:
+    """In NumPy, over the whole picture at a time."""
+    rng = np.random.default_rng(7)
+    rgb = rng.integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    rgb[5:30, 10:35] = rng.choice(np.array([0, 37, 250], np.uint8), (25, 25, 1))
+    rgb[:, 40:] = 255
+    found = figures(rgb)
+    grey = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    across, down = np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1]
+    strength = np.hypot(across, down)
+    high, low = rgb.max(axis=2).astype(float), rgb.min(axis=2).astype(float)
+    shares = np.histogram(grey, bins=64, range=(0, 256))[0] / grey.size
+    counts = np.sort(np.unique(rgb.reshape(-1, 3), axis=0, return_counts=True)[1])[::-1]
+    expected = {
+        "red_mean": rgb[..., 0].mean(), "blue_std": rgb[..., 2].std(),
+        "saturation_mean": ((high - low) / np.maximum(high, 1)).mean(),
+        "saturation_std": ((high - low) / np.maximum(high, 1)).std(),
+        "grey_share": (high - low < 8).mean(), "brightness_mean": grey.mean(),
+        "brightness_std": grey.std(), "colours_log": np.log1p(len(counts)),
+        "brightness_entropy": -(shares[shares > 0] * np.log2(shares[shares > 0])).sum(),
+        "first_colour_share": counts[0] / grey.size,
+        "ten_colours_share": counts[:10].sum() / grey.size,
+        "white_share": (low > 240).mean(), "black_share": (high < 16).mean(),
+        "edge_share": (strength > 40).mean(), "gradient_mean": strength.mean(),
+        "gradient_std": strength.std(), "noise": np.abs(np.diff(grey, 2, axis=1)).mean(),
+        "sharp_steps_per_row": (np.abs(across) > 40).sum(axis=1).mean(),
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    angles = np.arctan2(down, across)[strength > 40] + np.pi / 16
+    sectors = np.floor((angles % np.pi) * 8 / np.pi).astype(int) % 8
+    shown = [found[f"direction_{number}"] for number in range(8)]
+    assert shown == pytest.approx((np.bincount(sectors, minlength=8) / len(sectors)).tolist())
+
+
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1))
 def test_every_picture_gives_finite_figures(height: int, width: int, seed: int) -> None:
     rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
