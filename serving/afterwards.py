@@ -7,6 +7,7 @@ Answers come first: where the line is full, or the server must stop, work is dro
 from __future__ import annotations
 
 import math
+import os
 import queue
 import threading
 import time
@@ -18,6 +19,7 @@ from serving.meter import Meter
 
 T = TypeVar("T")
 CLOSING_SECONDS = 5.0  # a pod that is told to stop has half a minute for everything
+LEAST_URGENT = 19  # of the kernel's nice values; a thread has one of its own on Linux
 DROPPED, FAILED = "revision_dropped", "revision_failed"
 
 
@@ -51,6 +53,8 @@ class Afterwards(Generic[T]):
             self._thread.join()
 
     def _run(self) -> None:
+        """Gives way to the threads that answer; without them it has all of the machine."""
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LEAST_URGENT)
         while (work := self._line.get()) is not None:
             if time.monotonic() > self._ends_at:
                 self._meter.degraded(DROPPED)
