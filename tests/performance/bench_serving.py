@@ -41,7 +41,7 @@ from tests.performance.serving_pairs import PAIR_EVENTS, pairs
 from tests.performance.serving_pairs import ROUNDS as PAIRS
 from tests.performance.serving_report import Report, say, spread
 from tests.performance.serving_soak import soak
-from tests.performance.serving_stack import Cores, production_deadlines, serve, server, stack
+from tests.performance.serving_stack import Cores, as_in_production, serve, server, stack
 
 PARTS = ("trivial", "ensemble", "latency", "overload", "faults", "soak")
 EVENTS = PAIRS * PAIR_EVENTS
@@ -70,7 +70,7 @@ def main() -> int:
     ):
         home, parts = Path(folder), arguments.part or PARTS
         environment = {**os.environ, "WEIR_HOME": folder, "WEIR_ENV": "local", ACCOUNT_KEY: "bench"}
-        environment |= production_deadlines(own)
+        environment |= as_in_production()
         if "trivial" in parts:
             _trivial(environment, home, cores, load, report)
         if set(parts) - {"trivial"}:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import httpx
 
-from data_contracts.config import PROJECT, Settings
+from data_contracts.config import PROJECT, load_settings
 from serving.rollout.gateway import envoy_command, envoy_program
 from serving.rollout.targets.base import Traffic
 from serving.rollout.targets.envoy_admin import EnvoyAdmin
@@ -32,7 +32,6 @@ from tests.stand_ins.data_plane import free_ports, wait_for
 START_SECONDS, STOP_SECONDS = 120.0, 10.0
 IDLE_SHARE, IDLE_LOOK_SECONDS, IDLE_SECONDS = 0.03, 0.5, 30.0
 ARMS: Mapping[int, dict[str, int]] = {1: {"stable": 100}, 2: {"stable": 50, "baseline": 50}}
-DEADLINES = {"interactive": 80, "normal": 250, "shadow": 1000}  # milliseconds, as in base.yaml
 
 
 class Cores(NamedTuple):
@@ -109,13 +108,18 @@ def serve(model: Path) -> list[str]:
     return ["serving", "serve", "--model", str(model)]
 
 
-def production_deadlines(settings: Settings) -> dict[str, str]:
-    """Those of a server that has its cores to itself, not the local loop's; as environment."""
-    prefix = "WEIR__SERVING__ADMISSION__CLASSES__"
+def as_in_production() -> dict[str, str]:
+    """How a server serves that has its cores to itself, not the local loop's; as environment."""
+    serving, prefix = load_settings({"WEIR_ENV": "production"}).serving, "WEIR__SERVING__"
+    classes = serving.admission.classes.items()
     return {
-        f"{prefix}{name.upper()}__DEADLINE_MILLISECONDS": str(milliseconds)
-        for name, milliseconds in DEADLINES.items()
-        if name in settings.serving.admission.classes
+        f"{prefix}EVERY_STAGE_SHARE": str(serving.every_stage_share),
+        **{
+            f"{prefix}ADMISSION__CLASSES__{name.upper()}__DEADLINE_MILLISECONDS": str(
+                one.deadline_milliseconds
+            )
+            for name, one in classes
+        },
     }
 
 
