@@ -52,7 +52,8 @@ QUICK_CHARACTERS = 4000  # a longer text would hold up the event loop
 
 class VerdictService:
     """Decides what the prefilter settles at once, and all else in a few threads, so that a long
-    assessment never holds up the event loop.
+    assessment never holds up the event loop. Media have threads and a queue of their own, so that
+    no text waits for a picture.
 
     `hash_account` turns an account into its keyed hash before anything sees it; None where no
     key is set, then accounts are dropped and counted. `past` adds what the past says, in
@@ -78,24 +79,23 @@ class VerdictService:
         self._now = now
         self._artefact = artefact_of(cascade.assessor)
         self._work_of = work_of or ExpectedWork({})
-        self._threads = ThreadPoolExecutor(settings.inference_threads, thread_name_prefix="assess")
-        self._batcher = MicroBatcher[Asked, tuple[Event, Decided]](
-            self._decide, self._threads, settings.inference_threads, settings.admission,
-            settings.batching, lambda asked: self._work_of(asked.event), counts=self._meter,
-        )  # fmt: skip
+        self._texts, self._media = (
+            _Lane.opened(name, self._decide, settings, self._work_of, self._meter)
+            for name in ("assess", "assess-media")
+        )
         shares = {name: one.share for name, one in settings.admission.classes.items()}
         self._quick = QuickLane[Asked, tuple[Event, Decided]](
             self._settle, settings.batching.maximum_events, shares
         )
         for priority in settings.admission.classes:
-            waiting = partial(self._batcher.queue.waiting, priority)
+            waiting = partial(self._waiting, priority)
             self._meter.watch(metrics.QUEUE_DEPTH.labels(priority), waiting)
         self._afterwards = Afterwards(self._revise, settings.waiting_revisions, self._meter)
 
     def turn_away(self, urgency: Urgency) -> None:
-        """Before a body is read: raises Refused where any such request would be shed."""
+        """Before a body is read: raises Refused where even a text would be shed."""
         if not self._quick.has_place(urgency.priority):
-            self._batcher.turn_away(urgency.priority, urgency.deadline)
+            self._texts.batcher.turn_away(urgency.priority, urgency.deadline)
 
     async def decide(
         self,
@@ -120,8 +120,10 @@ class VerdictService:
 
     def close(self) -> None:
         """Shed what waits, finish what has begun, and run the stages that were left."""
-        self._batcher.close()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        for lane in (self._texts, self._media):
+            lane.batcher.close()
+        for lane in (self._texts, self._media):
+            lane.threads.shutdown(wait=True, cancel_futures=True)
         self._afterwards.close()
 
     async def _found(
@@ -132,15 +134,19 @@ class VerdictService:
     ) -> Sequence[tuple[Event, Decided]]:
         """From the quick lane what it settles, and the rest from the threads."""
         priority, deadline = urgency.priority, urgency.deadline
+        lane = self._media if any(one.event.media for one in asked) else self._texts
         has_place = self._quick.has_place(priority, len(asked)) and urgency.is_in_time
         if not (has_place and all(self._may_settle(one.event) for one in asked)):
-            return await self._batcher.submit(asked, priority, deadline, client_left)
+            return await lane.batcher.submit(asked, priority, deadline, client_left)
         settled = await self._quick.submit(asked)
         left = [one for one, found in zip(asked, settled, strict=True) if found is None]
         if not left:
             self._meter.admitted(priority, 0.0)
-        rest = iter(await self._batcher.submit(left, priority, deadline, client_left))
+        rest = iter(await lane.batcher.submit(left, priority, deadline, client_left))
         return [next(rest) if found is None else found for found in settled]
+
+    def _waiting(self, priority: Priority) -> int:
+        return sum(lane.batcher.queue.waiting(priority) for lane in (self._texts, self._media))
 
     def _settle(self, asked: Sequence[Asked]) -> list[tuple[Event, Decided] | None]:
         """Runs in the event loop."""
@@ -213,3 +219,26 @@ class VerdictService:
             metrics.ACCOUNTS_DROPPED.inc()
             return event.model_copy(update={"account": None})
         return event.model_copy(update={"account": self._hash_account(event.account)})
+
+
+class _Lane(NamedTuple):
+    """Worker threads, and the queue before them."""
+
+    threads: ThreadPoolExecutor
+    batcher: MicroBatcher[Asked, tuple[Event, Decided]]
+
+    @classmethod
+    def opened(
+        cls,
+        name: str,
+        decide: Callable[[Sequence[Asked]], Sequence[tuple[Event, Decided]]],
+        settings: Serving,
+        work_of: Callable[[Event], float],
+        meter: Meter,
+    ) -> _Lane:
+        threads = ThreadPoolExecutor(settings.inference_threads, thread_name_prefix=name)
+        batcher = MicroBatcher[Asked, tuple[Event, Decided]](
+            decide, threads, settings.inference_threads, settings.admission, settings.batching,
+            lambda asked: work_of(asked.event), counts=meter,
+        )  # fmt: skip
+        return cls(threads, batcher)

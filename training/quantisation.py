@@ -1,15 +1,16 @@
-"""The verb `quantise`: int8 variants of the configured encoder, gated, and the best one named.
+"""The verb `quantise`: variants of the configured encoder, gated, and the best one kept.
 
 Calibration messages come from one grouped fifth of the training rows and never judge; the other
-rows measure drift and, by a logistic head out of fold, quality.
+rows measure drift and, by a logistic head out of fold, quality. What is kept,
+`data.encoder_variant` can name.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,17 +25,20 @@ from data_contracts.files import write_atomically
 from data_contracts.labels import LabelledEvent
 from pipelines import lake
 from pipelines.assets import asset, asset_file
+from pipelines.configured_encoder import RESULT, variants_folder
 from pipelines.days import days_between
-from pipelines.features.text.token_engine import OnnxRuntimeEngine, TokenEngine, embed_all
+from pipelines.downloads import file_sha256
+from pipelines.features.text.token_encoder import Running
+from pipelines.features.text.token_engine import TokenEngine, embed_all
 from pipelines.features.text.tokens import Tokeniser
 from pipelines.near_duplicates import group_related
 from pipelines.splits import grouped_folds
 from training.labelled_rows import check_rows, read_datasets, read_lake
 from training.logistic import Floats, fit_logistic
-from training.quantisation_gate import Measured, best, refusals
-from training.quantised_variants import VARIANTS, quantise
+from training.quantisation_gate import Measured, Use, batch_for, best, refusals
+from training.quantised_variants import Made, Source, Variant, original, runnable
 
-RESULT = "quantisation.json"
+USES: tuple[Use, ...] = ("quantised", "cuda")
 FOLDS, MOST_ROWS, CALIBRATION = 5, 3000, 300
 BATCH, TIMED, ROUNDS, RIDGE = 8, 256, 5, 1.0
 
@@ -52,93 +56,137 @@ class _Judging:
     vectors: Vectors
 
 
+@dataclass(frozen=True)
+class _Judged:
+    variant: Variant
+    made: Made
+    measured: Measured
+
+
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    """Quantise, judge, write `quantisation.json` beside the variants. NothingToDo without fp32."""
+    """Quantise, judge, keep the best with `quantisation.json`. NothingToDo without fp32."""
     name = settings.data.encoder
     entry = asset(name)
-    if entry.precision != "fp32" or entry.tokenizer is None:
+    if entry.precision != "fp32" or not entry.tokenizer or entry.source.kind != "converted":
         raise NothingToDo(
             f"encoder {name} has no fp32 original that takes tokens, so nothing can be quantised; "
             "it is served as it is"
         )
     rows = _rows(arguments, settings)
-    original = asset_file(name, settings.data, settings.cache)
-    tokeniser = Tokeniser(asset_file(entry.tokenizer, settings.data, settings.cache))
-    folder = settings.home / "encoders" / name
-    result = quantise_all(original, tokeniser, rows, folder, seed=settings.training.seed)
+    original_file, weights, tokeniser = (
+        asset_file(part, settings.data, settings.cache)
+        for part in (name, entry.source.of, entry.tokenizer)
+    )
+    folder = variants_folder(name, settings.cache)
+    source = Source(original_file, weights, tokeniser, ())
+    result = quantise_all(source, rows, folder, seed=settings.training.seed)
     result = {"encoder": name, "original_sha256": entry.sha256, **result}
     write_atomically(folder / RESULT, orjson.dumps(result, option=orjson.OPT_INDENT_2))
     return result
 
 
 def quantise_all(
-    original: Path,
-    tokeniser: Tokeniser,
+    source: Source,
     rows: Sequence[LabelledEvent],
     folder: Path,
     *,
     seed: int,
     clock: Clock = time.process_time,
+    variants: Sequence[Variant] | None = None,
 ) -> dict[str, Any]:
-    """Every variant's figures and refusals, and `default`: the best usable one, or None."""
+    """Every variant's figures and refusals, and `kept`: the best usable one a use, written.
+
+    `source` brings no calibration messages: they are drawn from `rows`.
+    """
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.permutation(len(rows))[:MOST_ROWS])
     chosen = [rows[at] for at in drawn.tolist()]
     spam = np.array([row.is_spam for row in chosen], bool)
     folds = grouped_folds(group_related(chosen), spam.tolist(), FOLDS, rng)
-    tokens = tokeniser.tokens([row.event.text for row in chosen])
-    calibrating = np.flatnonzero(folds == 0)[:CALIBRATION]
+    tokens = Tokeniser(source.tokeniser).tokens([row.event.text for row in chosen])
     aside = np.flatnonzero(folds != 0)
-    before = OnnxRuntimeEngine(original)
+    calibrating = np.flatnonzero(folds == 0)[:CALIBRATION].tolist()
+    source = replace(source, calibration=[tokens[at] for at in calibrating])
     judged = [tokens[at] for at in aside.tolist()]
-    judging = _Judging(judged, spam[aside], folds[aside], embed_all(before, judged, BATCH))
-    calibration = [tokens[at] for at in calibrating.tolist()]
-    engines = {one.name: quantise(one, original, calibration, folder) for one in VARIANTS}
-    speeds = rates({"fp32": before, **engines}, judged[:TIMED], clock)
-    measured = [_measured(one, engine, judging, speeds[one]) for one, engine in engines.items()]
-    winner = best(measured)
+    before = embed_all(original(source).open(Running("onnxruntime")), judged, 1)
+    judging = _Judging(judged, spam[aside], folds[aside], before)
+    pace, found = _judged(source, judging, clock, runnable() if variants is None else variants)
     return {
-        "calibration_rows": len(calibration),
+        "calibration_rows": len(calibrating),
         "judging_rows": len(judged),
         "seed": seed,
         "fp32": {
             "average_precision": _head(judging.vectors, judging),
-            "messages_a_cpu_second": speeds["fp32"],
+            "messages_a_cpu_second": pace,
         },
-        "variants": [{**asdict(one), "refused": list(refusals(one))} for one in measured],
-        "default": winner.variant if winner else None,
+        "variants": [
+            {**asdict(one.measured), "refused": list(refusals(one.measured))} for one in found
+        ],
+        "kept": dict(_keep(found, source, folder)),
     }
 
 
+def _judged(
+    source: Source, judging: _Judging, clock: Clock, variants: Sequence[Variant]
+) -> tuple[float, list[_Judged]]:
+    """The original's rate, and every variant with its figures; all were timed in turns."""
+    timed = judging.tokens[:TIMED]
+    made = [variant.make(source) for variant in variants]
+    engines = [one.open(variant.running) for one, variant in zip(made, variants, strict=True)]
+    changed = [changed_by_neighbours(engine, timed) for engine in engines]
+    sizes = [batch_for(count, BATCH) for count in changed]
+    before = original(source).open(Running("onnxruntime"))
+    pace, *paces = rates([(before, 1), *zip(engines, sizes, strict=True)], timed, clock)
+    found = []
+    for at, (variant, engine) in enumerate(zip(variants, engines, strict=True)):
+        vectors = embed_all(engine, judging.tokens, sizes[at])
+        measured = Measured(
+            variant=variant.name,
+            use=variant.use,
+            minimum_cosine=float((vectors * judging.vectors).sum(axis=1).min()),
+            average_precision_lost=_head(judging.vectors, judging) - _head(vectors, judging),
+            changed_by_neighbours=changed[at],
+            batch=sizes[at],
+            messages_a_cpu_second=paces[at],
+        )
+        found.append(_Judged(variant, made[at], measured))
+    return pace, found
+
+
+def _keep(
+    found: Sequence[_Judged], source: Source, folder: Path
+) -> Iterator[tuple[str, dict[str, str] | None]]:
+    """Write the best of each use, under a name of its own bytes' making; None where none may."""
+    by_name = {one.variant.name: one for one in found}
+    for use in USES:
+        winner = best([one.measured for one in found], use)
+        if winner is None:
+            yield use, None
+            continue
+        kept = by_name[winner.variant]
+        path = folder / f"{winner.variant}.zip"
+        kept.variant.write(kept.made, source, winner.batch, path)
+        yield use, {"variant": winner.variant, "file": path.name, "sha256": file_sha256(path)}
+
+
 def rates(
-    engines: dict[str, TokenEngine], tokens: Sequence[Sequence[int]], clock: Clock
-) -> dict[str, float]:
-    """Messages a CPU-second of each engine: the median of interleaved rounds, after one to warm."""
-    taken: dict[str, list[float]] = {name: [] for name in engines}
+    engines: Sequence[tuple[TokenEngine, int]], tokens: Sequence[Sequence[int]], clock: Clock
+) -> list[float]:
+    """Messages a CPU-second of each engine with its batch, in turns; the median after a warm-up."""
+    taken: list[list[float]] = [[] for _ in engines]
     for turn in range(ROUNDS + 1):
-        for name, engine in engines.items():
+        for seconds, (engine, batch) in zip(taken, engines, strict=True):
             began = clock()
-            embed_all(engine, tokens, BATCH)
+            embed_all(engine, tokens, batch)
             if turn:
-                taken[name].append(clock() - began)
-    return {name: len(tokens) / median(seconds) for name, seconds in taken.items()}
+                seconds.append(clock() - began)
+    return [len(tokens) / median(seconds) for seconds in taken]
 
 
 def changed_by_neighbours(engine: TokenEngine, tokens: Sequence[Sequence[int]]) -> int:
     """How many vectors differ in any bit between batches of eight and batches of one."""
     alone, together = embed_all(engine, tokens, 1), embed_all(engine, tokens, BATCH)
     return int((alone.view(np.uint32) != together.view(np.uint32)).any(axis=1).sum())
-
-
-def _measured(name: str, engine: TokenEngine, judging: _Judging, rate: float) -> Measured:
-    vectors = embed_all(engine, judging.tokens, BATCH)
-    return Measured(
-        variant=name,
-        minimum_cosine=float((vectors * judging.vectors).sum(axis=1).min()),
-        average_precision_lost=_head(judging.vectors, judging) - _head(vectors, judging),
-        changed_by_neighbours=changed_by_neighbours(engine, judging.tokens[:TIMED]),
-        messages_a_cpu_second=rate,
-    )
 
 
 def _head(vectors: Vectors, judging: _Judging) -> float:

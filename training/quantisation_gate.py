@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 LEAST_COSINE = 0.99
 MOST_PRECISION_LOST = 0.001
+
+Use = Literal["quantised", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -14,14 +17,26 @@ class Measured:
     """One variant beside its original on the same messages.
 
     `changed_by_neighbours`: how many vectors differ in any bit between a batch of eight and a
-    batch of one. `average_precision_lost` is the original's minus the variant's.
+    batch of one; `batch` is how many texts the variant is therefore given at once, in use and
+    where its rate was measured. `average_precision_lost` is the original's minus the variant's.
     """
 
     variant: str
+    use: Use
     minimum_cosine: float
     average_precision_lost: float
     changed_by_neighbours: int
+    batch: int
     messages_a_cpu_second: float
+
+
+def batch_for(changed_by_neighbours: int, size: int) -> int:
+    """How many texts at once: one, as soon as a neighbour can move a vector.
+
+    >>> batch_for(0, 8), batch_for(1, 8)
+    (8, 1)
+    """
+    return 1 if changed_by_neighbours else size
 
 
 def refusals(measured: Measured) -> tuple[str, ...]:
@@ -32,13 +47,10 @@ def refusals(measured: Measured) -> tuple[str, ...]:
     if not measured.average_precision_lost <= MOST_PRECISION_LOST:
         lost = measured.average_precision_lost
         found.append(f"average precision fell by {lost:.4f}, more than {MOST_PRECISION_LOST}")
-    if measured.changed_by_neighbours:
-        count = measured.changed_by_neighbours
-        found.append(f"{count} vectors depend on their neighbours in a batch")
     return tuple(found)
 
 
-def best(candidates: Sequence[Measured]) -> Measured | None:
-    """The fastest variant that nothing refuses; of equals the first; None where none is left."""
-    usable = [one for one in candidates if not refusals(one)]
+def best(candidates: Sequence[Measured], use: Use) -> Measured | None:
+    """The fastest of a use that nothing refuses; of equals the first; None where none is left."""
+    usable = [one for one in candidates if one.use == use and not refusals(one)]
     return max(usable, key=lambda one: one.messages_a_cpu_second, default=None)

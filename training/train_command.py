@@ -19,10 +19,10 @@ from data_contracts.files import write_atomically
 from data_contracts.labels import LabelledEvent
 from data_contracts.protocols import TrialLog
 from pipelines import lake
-from pipelines.assets import asset, asset_file
+from pipelines.configured_encoder import encoder_file, encoder_version
 from pipelines.days import days_between
 from pipelines.features.text.embedding_cache import CachedEncoder
-from pipelines.features.text.encoder import OnnxEncoder
+from pipelines.features.text.token_encoder import encoder_of
 from training.ensemble import Ensemble
 from training.labelled_rows import check_rows, read_datasets, read_lake
 from training.lineage import trace, write_lineage
@@ -49,11 +49,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     check_rows(given.rows, given.where)
     if arguments.if_new_labels:
         _require_new_labels(len(given.rows), settings)
-    encoder_file = asset_file(settings.data.encoder, settings.data, settings.cache)
+    file = encoder_file(settings.data, settings.cache)
     cache = CachedEncoder(
-        OnnxEncoder(encoder_file),
+        encoder_of(file),
         settings.cache / "embeddings",
-        asset(settings.data.encoder).sha256,
+        encoder_version(settings.data, settings.cache),
     )
     with _trial_log(arguments.tracking, settings, given) as (log, run_id), cache as encoder:
         with (
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
             media_reader(settings) as media,
             training_stages(settings, media) as stages,
         ):
-            ensemble = train(given.rows, encoder, encoder_file, plan, log, say, stages)
+            ensemble = train(given.rows, encoder, file, plan, log, say, stages)
         _log_quality(log, ensemble)
     output = arguments.output or settings.home / "models" / ensemble.version
     ensemble.save(output)

@@ -23,10 +23,11 @@ from data_contracts.config import Settings
 from data_contracts.errors import NothingToDo
 from data_contracts.files import write_atomically
 from pipelines import lake
-from pipelines.assets import asset, asset_file
+from pipelines.configured_encoder import encoder_file, encoder_version
 from pipelines.days import PENDING, days_to_do
 from pipelines.features.text.embedding_cache import CachedEncoder
-from pipelines.features.text.encoder import OnnxEncoder, TextEncoder
+from pipelines.features.text.encoder import TextEncoder
+from pipelines.features.text.token_encoder import encoder_of
 from pipelines.labelling.held_back_model import TextModel
 from pipelines.labelling.label_evidence import Answered, Judgement
 from pipelines.labelling.poisoning import SIGNIFICANCE, judge
@@ -54,10 +55,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     days = days_to_do(
         arguments.day, list(queue.progress()), lambda _: False, where="the label queue"
     )
-    file = asset_file(settings.data.encoder, settings.data, settings.cache)
-    version = asset(settings.data.encoder).sha256
+    file = encoder_file(settings.data, settings.cache)
+    version = encoder_version(settings.data, settings.cache)
     checked = {}
-    with CachedEncoder(OnnxEncoder(file), settings.cache / "embeddings", version) as encoder:
+    with CachedEncoder(encoder_of(file), settings.cache / "embeddings", version) as encoder:
         for day in days:
             judgements = check_day(queue, day, settings, encoder, datetime.now(UTC))
             if judgements is not None:

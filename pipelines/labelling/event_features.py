@@ -18,10 +18,11 @@ import pyarrow.compute as pc
 from data_contracts.config import Data
 from data_contracts.tables import FEATURES
 from pipelines import lake
-from pipelines.assets import asset, asset_file
+from pipelines.configured_encoder import encoder_file, encoder_version
 from pipelines.features.text.embedding_cache import CachedEncoder
-from pipelines.features.text.encoder import Embedding, OnnxEncoder
+from pipelines.features.text.encoder import Embedding
 from pipelines.features.text.normalisation import readable
+from pipelines.features.text.token_encoder import encoder_of
 
 
 class EventEncoder(Protocol):
@@ -42,12 +43,12 @@ class FrozenEncoder:
 
     @property
     def version(self) -> str:
-        return asset(self.data.encoder).sha256
+        return encoder_version(self.data, self.cache)
 
     def embed(self, texts: Sequence[str]) -> list[Embedding]:
         """Raises MissingPart where the model asset cannot be had."""
-        file = asset_file(self.data.encoder, self.data, self.cache)
-        with CachedEncoder(OnnxEncoder(file), self.cache / "embeddings", self.version) as encoder:
+        file = encoder_file(self.data, self.cache)
+        with CachedEncoder(encoder_of(file), self.cache / "embeddings", self.version) as encoder:
             return [encoder.encode(text) for text in texts]
 
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from data_contracts.errors import MissingPart
 
-DIMENSIONS = 512
 PIECE_CHARACTERS = 500
 MAX_PIECES = 4
 
@@ -48,7 +47,12 @@ def pieces(text: str, size: int = PIECE_CHARACTERS, most: int = MAX_PIECES) -> l
 
 def mean_embedding(text: str, embed: Callable[[str], Embedding]) -> Embedding:
     """The unit mean of the pieces' vectors."""
-    mean = np.array([embed(piece) for piece in pieces(text)], np.float64).mean(axis=0)
+    return unit_mean(np.array([embed(piece) for piece in pieces(text)], np.float32))
+
+
+def unit_mean(vectors: NDArray[np.float32]) -> Embedding:
+    """float32[d] of length 1: the mean of float32[n, d]."""
+    mean = vectors.mean(axis=0, dtype=np.float64)
     unit: Embedding = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
     return unit
 

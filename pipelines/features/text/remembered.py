@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
-from pipelines.features.text.encoder import Embedding, OnnxEncoder, TextEncoder
+from pipelines.features.text.encoder import Embedding, TextEncoder
+from pipelines.features.text.token_encoder import encoder_of
 
 KEPT = 512
 
@@ -40,4 +41,4 @@ class RememberingEncoder:
 @cache
 def encoder_at(path: Path) -> RememberingEncoder:
     """The process's one encoder of this file; loaded at its first text."""
-    return RememberingEncoder(OnnxEncoder(path))
+    return RememberingEncoder(encoder_of(path))
