@@ -4,7 +4,8 @@ Cheap stages always run. The others follow in the order of their cost, each a st
 only where the event carries its content, the score so far settles nothing, and the rest of the
 budget allows it. Bounds are fitted on out-of-fold scores: the cheapest ones at which average
 precision and the recall at the threshold stay within the tolerance of running everything
-(Viola, Jones 2001, for cascades; Trapeznikov, Saligrama 2013, for fitting them to cost).
+(Viola, Jones 2001, for cascades; Trapeznikov, Saligrama 2013, for fitting them to cost). A stage
+after which nothing that would be missed is learned settles every event that carries its content.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ TOLERANCE = 0.001  # of average precision, over all steps together
 RECALL_TOLERANCE = 0.01  # of the spam that running everything would catch
 SHARES = tuple(at / 100 for at in (*range(10, 90, 5), *range(90, 100)))  # of the open events
 CLEAR_HAM, CLEAR_SPAM, DEADLINE = "clear ham", "clear spam", "deadline"
-NEVER = (-1.0, 2.0)
+ADDS_NOTHING = "adds nothing"  # neither the stage nor those that follow it
+NEVER, ALWAYS = (-1.0, 2.0), (1.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Activation:
-    """`bounds[k]`: scores at or below the first, or at or above the second, settle step k.
+    """`bounds[k]`: scores at or below the first, or at or above the second, settle step k for an
+    event that carries its content; ALWAYS settles it whatever the score.
 
     `stages` are those of the steps after the first, `costs` their expected CPU milliseconds.
     """
@@ -40,6 +43,8 @@ class Activation:
     def settled(self, step: int, score: float) -> str | None:
         """Why nothing more need run after `step` stages of the dear ones, or None."""
         low, high = self.bounds[step]
+        if low >= high:
+            return ADDS_NOTHING
         if score <= low:
             return CLEAR_HAM
         return CLEAR_SPAM if score >= high else None
@@ -73,9 +78,10 @@ def fit_activation(
         floor = allowed - TOLERANCE * (step + 1) / steps
         losable = RECALL_TOLERANCE * (step + 1) / steps
         judge = _Judge(targets, caught, threshold, floor, losable, alarms)
-        found = _widest(scores[:, step], final, open_, judge)
+        asked = open_ & (costs[:, step] > 0)
+        found = _widest(scores[:, step], final, asked, judge)
         bounds.append(found)
-        settled = open_ & ((scores[:, step] <= found[0]) | (scores[:, step] >= found[1]))
+        settled = asked & _is_settled(scores[:, step], found)
         final = np.where(settled, scores[:, step], final)
         open_ &= ~settled
     return Activation(activation.stages, activation.costs, tuple(bounds))
@@ -84,20 +90,24 @@ def fit_activation(
 def spent(activation: Activation, scores: Floats, costs: Floats) -> Floats:
     """float64[n]: the CPU milliseconds that each event costs under the policy."""
     open_, total = np.ones(len(scores), bool), np.zeros(len(scores))
-    for step, (low, high) in enumerate(activation.bounds):
-        open_ &= (scores[:, step] > low) & (scores[:, step] < high)
+    for step, bounds in enumerate(activation.bounds):
+        open_ &= ~((costs[:, step] > 0) & _is_settled(scores[:, step], bounds))
         total += np.where(open_, costs[:, step], 0.0)
     return total
 
 
-def settled_scores(activation: Activation, scores: Floats) -> Floats:
+def settled_scores(activation: Activation, scores: Floats, costs: Floats) -> Floats:
     """float64[n]: the score at which each event stops under the policy."""
     open_, final = np.ones(len(scores), bool), scores[:, -1].copy()
-    for step, (low, high) in enumerate(activation.bounds):
-        settled = open_ & ((scores[:, step] <= low) | (scores[:, step] >= high))
+    for step, bounds in enumerate(activation.bounds):
+        settled = open_ & (costs[:, step] > 0) & _is_settled(scores[:, step], bounds)
         final[settled] = scores[settled, step]
         open_ &= ~settled
     return final
+
+
+def _is_settled(scores: Floats, bounds: tuple[float, float]) -> NDArray[np.bool_]:
+    return (scores <= bounds[0]) | (scores >= bounds[1])
 
 
 @dataclass(frozen=True)
@@ -125,15 +135,19 @@ def _widest(
     scores: Floats, final: Floats, open_: NDArray[np.bool_], judge: _Judge
 ) -> tuple[float, float]:
     """The bounds of one step that settle the most open events and are accepted."""
+    if not open_.any():
+        return NEVER
+    if judge.accepts(np.where(open_, scores, final)):
+        return ALWAYS
     low, high = NEVER
     for share in SHARES:
-        bound = float(np.quantile(scores[open_], share)) if open_.any() else low
+        bound = float(np.quantile(scores[open_], share))
         if not judge.accepts(np.where(open_ & (scores <= bound), scores, final)):
             break
         low = bound
     ham_settled = np.where(open_ & (scores <= low), scores, final)
     for share in SHARES:
-        bound = float(np.quantile(scores[open_], 1 - share)) if open_.any() else high
+        bound = float(np.quantile(scores[open_], 1 - share))
         if bound <= max(low, judge.threshold):
             break
         if not judge.accepts(np.where(open_ & (scores >= bound), scores, ham_settled)):

@@ -114,10 +114,10 @@ class FusedEnsemble:
         """How many steps were taken, and why no more."""
         activation = self.policy.activation
         for step, (name, cost) in enumerate(zip(activation.stages, activation.costs, strict=True)):
-            if not every_stage and (why := activation.settled(step, self._score(run, step))):
-                return step, why
             if name not in run.carried:
                 continue
+            if not every_stage and (why := activation.settled(step, self._score(run, step))):
+                return step, why
             if cost > budget:
                 run.skipped[name] = DEADLINE
                 continue

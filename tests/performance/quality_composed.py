@@ -227,7 +227,7 @@ def _policy(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What the activation policy spends and keeps, on all test events."""
     activation = parts.policy.activation
-    final = settled_scores(activation, found.by_step)
+    final = settled_scores(activation, found.by_step, found.costs)
     cost, everything = spent(activation, found.by_step, found.costs), found.costs.sum(axis=1)
     share = float(cost.sum() / everything.sum())
     whole = np.ones(len(truth.spam), bool)

@@ -37,7 +37,7 @@ TEXT_SETS = (
     "text_sms_spam_uci", "text_sms_turkish", "text_telegram_chinese", "text_youtube_spam",
     "text_spamassassin",
 )  # fmt: skip
-TRAINED_ON_A_SET, COMPOSED_TRAINING, COMPOSED_TRAFFIC = 500, 1500, 2500
+TRAINED_ON_A_SET, COMPOSED_TRAINING, COMPOSED_TRAFFIC = 1000, 2500, 2500
 LEARNT, DRAWN = tuple(range(0, BUCKETS, 2)), tuple(range(1, BUCKETS, 2))
 PREDICT = "/v1/models/spam:predict"
 Pool = list[LabelledEvent]

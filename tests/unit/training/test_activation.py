@@ -27,7 +27,7 @@ def test_only_what_an_open_event_carries_is_paid() -> None:
     scores = np.array([[0.001, 0.5, 0.5], [0.5, 0.02, 0.3], [0.5, 0.5, 0.7]])
     costs = np.array([[40.0, 250.0], [40.0, 250.0], [0.0, 250.0]])
     assert spent(policy, scores, costs).tolist() == [0.0, 40.0, 250.0]
-    assert settled_scores(policy, scores).tolist() == [0.001, 0.02, 0.7]
+    assert settled_scores(policy, scores, costs).tolist() == [0.001, 0.02, 0.7]
 
 
 def scores_of(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,9 +48,24 @@ def test_the_policy_is_cheap_and_nearly_as_good_as_everything() -> None:
     )
     unseen, truth = scores_of(6000, 2)
     lost = average_precision(unseen[:, -1], truth)
-    lost -= average_precision(settled_scores(policy, unseen), truth)
+    lost -= average_precision(settled_scores(policy, unseen, costs), truth)
     assert lost < 0.005
     assert spent(policy, unseen, costs).mean() < 0.5 * costs.sum(axis=1).mean()
+
+
+def test_a_stage_that_adds_nothing_is_skipped_by_those_who_carry_it() -> None:
+    scores, targets = scores_of(6000, 5)
+    scores[:, 2] = scores[:, 1]  # the last step learns nothing
+    costs = np.tile([40.0, 250.0], (6000, 1))
+    threshold = float(np.quantile(scores[targets == 0, -1], 0.999))
+    policy = fit_activation(
+        never_settles(("image", "ocr"), (40.0, 250.0)), scores, costs, targets, threshold
+    )
+    assert policy.settled(1, 0.5) == "adds nothing"
+    assert policy.settled(0, 0.5) is None
+    assert spent(policy, scores, costs).max() == 40.0
+    lacking = np.tile([0.0, 250.0], (6000, 1))
+    assert spent(never_settles(("image", "ocr"), (40.0, 250.0)), scores, lacking).max() == 250.0
 
 
 def test_nothing_is_settled_where_the_first_steps_know_nothing() -> None:
