@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -24,12 +24,16 @@ _DRAWN_OF = 1 << 32
 
 
 class Asked(NamedTuple):
-    """An event that wants a verdict: the seconds its class allows, and when they end."""
+    """An event that wants a verdict: the seconds its class allows, and when they end.
+
+    `media_later`: nobody has time for its media, so their stages all run afterwards.
+    """
 
     event: Event
     arm: Arm = "stable"
     seconds: float = math.inf
     deadline: float = math.inf
+    media_later: bool = False
 
 
 class Decided(NamedTuple):
@@ -65,11 +69,17 @@ class StageCosts:
     def afterwards(self, seconds: float) -> dict[str, str]:
         """The stages that do not fit, each with the reason."""
         longest = 1000 * seconds * self.longest_share
-        return {
-            name: f"{AFTERWARDS}:{name}"
-            for name, expected in self.milliseconds.items()
-            if expected > longest
-        }
+        return self._afterwards(
+            name for name, expected in self.milliseconds.items() if expected > longest
+        )
+
+    def all_afterwards(self) -> dict[str, str]:
+        """Every stage that reads media, with the reason."""
+        return self._afterwards(self.milliseconds)
+
+    @staticmethod
+    def _afterwards(stages: Iterable[str]) -> dict[str, str]:
+        return {name: f"{AFTERWARDS}:{name}" for name in stages}
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,7 @@ class Cascade:
 
     def _decided(self, asked: Sequence[Asked], every_stage: bool) -> list[Decided]:
         seconds, deadline = asked[0].seconds, min(one.deadline for one in asked)
-        withheld = self.costs.afterwards(seconds) if asked[0].event.media else {}
+        withheld = self._withheld(asked[0])
         bounds = StageBounds(withheld, deadline, is_guarded=math.isfinite(seconds))
         with within(bounds):
             assessments = self._assess([one.event for one in asked], every_stage)
@@ -157,6 +167,13 @@ class Cascade:
             Decided(self._verdict(one, assessment), self._budget(assessment, every_stage))
             for one, assessment in zip(asked, assessments, strict=True)
         ]
+
+    def _withheld(self, asked: Asked) -> dict[str, str]:
+        if not asked.event.media:
+            return {}
+        if asked.media_later:
+            return self.costs.all_afterwards()
+        return self.costs.afterwards(asked.seconds)
 
     def _assess(self, events: Sequence[Event], every_stage: bool) -> Sequence[Assessment]:
         assess: Callable[..., Sequence[Assessment]] = self.assessor.assess

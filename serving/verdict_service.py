@@ -20,10 +20,11 @@ from serving.cascade import Asked, Cascade, Decided, Decision
 from serving.decision_log import NOT_RECORDED, DecisionLog
 from serving.decision_records import UnwrittenRecord, artefact_of
 from serving.enrichment import NoPast, Past, missing_past, without_past
-from serving.expected_work import ExpectedWork
+from serving.expected_work import TEXT_MILLISECONDS, ExpectedWork
 from serving.meter import Meter
-from serving.micro_batching import MicroBatcher
+from serving.micro_batching import BatchCounts, MicroBatcher
 from serving.quick_lane import QuickLane
+from serving.shedding import Reason, Refused
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ QUICK_CHARACTERS = 4000  # a longer text would hold up the event loop
 class VerdictService:
     """Decides what the prefilter settles at once, and all else in a few threads, so that a long
     assessment never holds up the event loop. Media have threads and a queue of their own, so that
-    no text waits for a picture.
+    no text waits for a picture; where that queue has no time left, an event is decided without its
+    media, which are looked at afterwards.
 
     `hash_account` turns an account into its keyed hash before anything sees it; None where no
     key is set, then accounts are dropped and counted. `past` adds what the past says, in
@@ -79,10 +81,8 @@ class VerdictService:
         self._now = now
         self._artefact = artefact_of(cascade.assessor)
         self._work_of = work_of or ExpectedWork({})
-        self._texts, self._media = (
-            _Lane.opened(name, self._decide, settings, self._work_of, self._meter)
-            for name in ("assess", "assess-media")
-        )
+        self._texts = self._lane("assess", settings, self._meter)
+        self._media = self._lane("assess-media", settings, _NotYetShed(self._meter))
         shares = {name: one.share for name, one in settings.admission.classes.items()}
         self._quick = QuickLane[Asked, tuple[Event, Decided]](
             self._settle, settings.batching.maximum_events, shares
@@ -134,16 +134,42 @@ class VerdictService:
     ) -> Sequence[tuple[Event, Decided]]:
         """From the quick lane what it settles, and the rest from the threads."""
         priority, deadline = urgency.priority, urgency.deadline
-        lane = self._media if any(one.event.media for one in asked) else self._texts
+        if any(one.event.media for one in asked):
+            return await self._found_in_media(asked, urgency, client_left)
         has_place = self._quick.has_place(priority, len(asked)) and urgency.is_in_time
         if not (has_place and all(self._may_settle(one.event) for one in asked)):
-            return await lane.batcher.submit(asked, priority, deadline, client_left)
+            return await self._texts.batcher.submit(asked, priority, deadline, client_left)
         settled = await self._quick.submit(asked)
         left = [one for one, found in zip(asked, settled, strict=True) if found is None]
         if not left:
             self._meter.admitted(priority, 0.0)
-        rest = iter(await lane.batcher.submit(left, priority, deadline, client_left))
+        rest = iter(await self._texts.batcher.submit(left, priority, deadline, client_left))
         return [next(rest) if found is None else found for found in settled]
+
+    async def _found_in_media(
+        self,
+        asked: Sequence[Asked],
+        urgency: Urgency,
+        client_left: Callable[[], Awaitable[object]] | None,
+    ) -> Sequence[tuple[Event, Decided]]:
+        """With media where there is time for them; else by what needs none, to be revised."""
+        priority, deadline = urgency.priority, urgency.deadline
+        try:
+            return await self._media.batcher.submit(asked, priority, deadline, client_left)
+        except Refused:
+            later = [one._replace(media_later=True) for one in asked]
+            return await self._texts.batcher.submit(later, priority, deadline, client_left)
+
+    def _lane(self, name: str, settings: Serving, counts: BatchCounts) -> _Lane:
+        threads = ThreadPoolExecutor(settings.inference_threads, thread_name_prefix=name)
+        batcher = MicroBatcher[Asked, tuple[Event, Decided]](
+            self._decide, threads, settings.inference_threads, settings.admission,
+            settings.batching, self._work, counts=counts,
+        )  # fmt: skip
+        return _Lane(threads, batcher)
+
+    def _work(self, asked: Asked) -> float:
+        return TEXT_MILLISECONDS if asked.media_later else self._work_of(asked.event)
 
     def _waiting(self, priority: Priority) -> int:
         return sum(lane.batcher.queue.waiting(priority) for lane in (self._texts, self._media))
@@ -227,18 +253,12 @@ class _Lane(NamedTuple):
     threads: ThreadPoolExecutor
     batcher: MicroBatcher[Asked, tuple[Event, Decided]]
 
-    @classmethod
-    def opened(
-        cls,
-        name: str,
-        decide: Callable[[Sequence[Asked]], Sequence[tuple[Event, Decided]]],
-        settings: Serving,
-        work_of: Callable[[Event], float],
-        meter: Meter,
-    ) -> _Lane:
-        threads = ThreadPoolExecutor(settings.inference_threads, thread_name_prefix=name)
-        batcher = MicroBatcher[Asked, tuple[Event, Decided]](
-            decide, threads, settings.inference_threads, settings.admission, settings.batching,
-            lambda asked: work_of(asked.event), counts=meter,
-        )  # fmt: skip
-        return cls(threads, batcher)
+
+class _NotYetShed:
+    """Counts for the queue of media: what it refuses has its chance among the texts."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.admitted, self.withdrawn = meter.admitted, meter.withdrawn
+        self.decided, self.split = meter.decided, meter.split
+
+    def shed(self, priority: Priority, reason: Reason) -> None: ...
