@@ -7,7 +7,6 @@ Answers come first: where the line is full, or the server must stop, work is dro
 from __future__ import annotations
 
 import math
-import os
 import queue
 import threading
 import time
@@ -16,10 +15,10 @@ from typing import Generic, TypeVar
 
 from serving.logs import say
 from serving.meter import Meter
+from serving.thread_priority import AFTER_ANSWERS, give_way
 
 T = TypeVar("T")
 CLOSING_SECONDS = 5.0  # a pod that is told to stop has half a minute for everything
-LEAST_URGENT = 19  # of the kernel's nice values; a thread has one of its own on Linux
 DROPPED, FAILED = "revision_dropped", "revision_failed"
 
 
@@ -54,7 +53,7 @@ class Afterwards(Generic[T]):
 
     def _run(self) -> None:
         """Gives way to the threads that answer; without them it has all of the machine."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LEAST_URGENT)
+        give_way(AFTER_ANSWERS)
         while (work := self._line.get()) is not None:
             if time.monotonic() > self._ends_at:
                 self._meter.degraded(DROPPED)

@@ -46,6 +46,7 @@ def load_cascade(
     """
     from serving.guarded_stages import GuardedSources
     from training.ensemble import Ensemble
+    from training.fused_policy import TEXT
     from training.stage_sources import READ_FROM_MEDIA, stage_sources
 
     directory, number = _fetched(model, settings)
@@ -61,6 +62,7 @@ def load_cascade(
             for name, stage in settings.ensemble.stages.items()
             if stage.modality in READ_FROM_MEDIA
         },
+        (TEXT, *(name for name, one in settings.ensemble.stages.items() if one.modality == "text")),
         settings.serving.longest_stage_share,
         settings.serving.every_stage_share,
     )

@@ -13,6 +13,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
+from serving.thread_priority import give_way
+
 T = TypeVar("T")
 
 
@@ -45,13 +47,17 @@ class CallersThread:
 
 
 class OwnThreads:
-    """At most `threads` daemon threads, begun at the first call: they never hold up an exit."""
+    """At most `threads` daemon threads, begun at the first call: they never hold up an exit.
 
-    def __init__(self, name: str, threads: int) -> None:
+    Where the core is short they give way as `nice` says (`serving.thread_priority`).
+    """
+
+    def __init__(self, name: str, threads: int, nice: int = 0) -> None:
         if threads < 1:
             raise ValueError(f"{threads} threads for {name!r}; give at least 1")
         self._name = name
         self._threads = threads
+        self._nice = nice
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
         self._idle = threading.Semaphore(threads)
         self._starting = threading.Lock()
@@ -81,6 +87,8 @@ class OwnThreads:
             self._started = self._threads
 
     def _serve(self) -> None:
+        if self._nice:
+            give_way(self._nice)
         while True:
             call, work = self._calls.get()
             answer = _answered(call, work)

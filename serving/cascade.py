@@ -59,10 +59,12 @@ class Decision:
 class StageCosts:
     """Expected `milliseconds` of each stage that reads media; one that takes more than
     `longest_share` of an event's time runs afterwards. Of all events `every_stage_share` run every
-    stage, whatever the early exit says, so that skipped stages stay measurable.
+    stage, whatever the early exit says, so that skipped stages stay measurable. `networks` are the
+    stages that run one over the text.
     """
 
     milliseconds: Mapping[str, float] = field(default_factory=dict)
+    networks: tuple[str, ...] = ()
     longest_share: float = 1.0
     every_stage_share: float = 0.0
 
@@ -73,9 +75,13 @@ class StageCosts:
             name for name, expected in self.milliseconds.items() if expected > longest
         )
 
-    def all_afterwards(self) -> dict[str, str]:
+    def media_afterwards(self) -> dict[str, str]:
         """Every stage that reads media, with the reason."""
         return self._afterwards(self.milliseconds)
+
+    def networks_afterwards(self) -> dict[str, str]:
+        """Every stage that reads media or runs a network over the text, with the reason."""
+        return self._afterwards((*self.milliseconds, *self.networks))
 
     @staticmethod
     def _afterwards(stages: Iterable[str]) -> dict[str, str]:
@@ -135,6 +141,15 @@ class Cascade:
                 found[at] = Decided(self._verdict(asked[at], assessment), UNBOUNDED)
         return found
 
+    def hurried(self, asked: Sequence[Asked]) -> list[Decided]:
+        """By what needs neither networks nor media, for which no time is left; to be revised."""
+        with within(StageBounds(self.costs.networks_afterwards(), is_guarded=False)):
+            assessments = self._assess([one.event for one in asked], every_stage=False)
+        return [
+            Decided(self._verdict(one, assessment), self._budget(assessment, every_stage=False))
+            for one, assessment in zip(asked, assessments, strict=True)
+        ]
+
     def may_settle(self, event: Event) -> bool:
         """Whether `settled` may have an answer; quick to say."""
         return self._settles and not event.media and not self._is_drawn(event)
@@ -172,7 +187,7 @@ class Cascade:
         if not asked.event.media:
             return {}
         if asked.media_later:
-            return self.costs.all_afterwards()
+            return self.costs.media_afterwards()
         return self.costs.afterwards(asked.seconds)
 
     def _assess(self, events: Sequence[Event], every_stage: bool) -> Sequence[Assessment]:

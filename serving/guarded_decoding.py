@@ -55,7 +55,7 @@ class GuardedDecoding:
         name = f"decoding_{kind}"
         counts.breaker(name, "closed")
         breaker = CircuitBreaker(guards, partial(counts.breaker, name))
-        bulkhead: Bulkhead = OwnThreads(name, guards.threads)
+        bulkhead: Bulkhead = OwnThreads(name, 2 * guards.threads)  # who gave up holds one
         allowed = StageTime(EXPECTED_SECONDS[kind], math.inf, LONGEST_WAIT_SECONDS[kind])
         return cls(kind, media, StageGuard(name, breaker, bulkhead, allowed, counts))
 

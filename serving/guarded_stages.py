@@ -23,6 +23,7 @@ from serving.bulkhead import CallersThread, OwnThreads
 from serving.circuit_breaker import CircuitBreaker
 from serving.guarded_decoding import GuardedDecoding
 from serving.stage_guard import StageCounts, StageGuard, StageTime, Uncounted
+from serving.thread_priority import MEDIA
 from training.fused_policy import TEXT, TEXT_MILLISECONDS
 from training.stage_sources import READ_FROM_MEDIA, Guarding, LeftOut, StageSources
 
@@ -93,8 +94,10 @@ class GuardedSources(StageSources):
         if ENCODER in extractor.assets:
             longest = max(allowed.budget_seconds, self._text_time.budget_seconds)
             allowed, is_dear = StageTime(allowed.expected_seconds, longest), True
-        guard = self._guard(name, allowed, has_own_threads=is_dear)
-        decoding = self._decoding[stage.modality] if stage.modality in READ_FROM_MEDIA else None
+        reads_media = stage.modality in READ_FROM_MEDIA
+        nice = MEDIA if reads_media else 0
+        guard = self._guard(name, allowed, has_own_threads=is_dear, nice=nice)
+        decoding = self._decoding[stage.modality] if reads_media else None
         return Guarded(name, extractor, guard, decoding)
 
     def guarding(self) -> Guarding:
@@ -109,10 +112,13 @@ class GuardedSources(StageSources):
 
         return guarded
 
-    def _guard(self, name: str, allowed: StageTime, *, has_own_threads: bool) -> StageGuard:
+    def _guard(
+        self, name: str, allowed: StageTime, *, has_own_threads: bool, nice: int = 0
+    ) -> StageGuard:
         self.counts.breaker(name, "closed")
         breaker = CircuitBreaker(self.guards, partial(self.counts.breaker, name))
-        bulkhead = OwnThreads(name, self.guards.threads) if has_own_threads else CallersThread()
+        own = OwnThreads(name, self.guards.threads, nice) if has_own_threads else None
+        bulkhead = own or CallersThread()
         return StageGuard(name, breaker, bulkhead, allowed, self.counts)
 
     @property

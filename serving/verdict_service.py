@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
-from data_contracts.config import Priority, Serving
+from data_contracts.config import PRIORITIES, Priority, Serving
 from data_contracts.events import Event
 from data_contracts.verdicts import Arm
 from serving import metrics
@@ -25,6 +25,7 @@ from serving.meter import Meter
 from serving.micro_batching import BatchCounts, MicroBatcher
 from serving.quick_lane import QuickLane
 from serving.shedding import Reason, Refused
+from serving.thread_priority import MEDIA, give_way
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,13 @@ class VerdictService:
         self._now = now
         self._artefact = artefact_of(cascade.assessor)
         self._work_of = work_of or ExpectedWork({})
-        self._texts = self._lane("assess", settings, self._meter)
-        self._media = self._lane("assess-media", settings, _NotYetShed(self._meter))
+        counts = _Counts(self._meter)
+        self._texts = self._lane("assess", settings, counts)
+        self._media = self._lane("assess-media", settings, _MediaCounts(self._meter), MEDIA)
         shares = {name: one.share for name, one in settings.admission.classes.items()}
+        self._hurried = QuickLane[Asked, tuple[Event, Decided]](
+            self._hurry, settings.batching.maximum_events, shares
+        )
         self._quick = QuickLane[Asked, tuple[Event, Decided]](
             self._settle, settings.batching.maximum_events, shares
         )
@@ -94,7 +99,7 @@ class VerdictService:
 
     def turn_away(self, urgency: Urgency) -> None:
         """Before a body is read: raises Refused where even a text would be shed."""
-        if not self._quick.has_place(urgency.priority):
+        if not self._has_quick_place(urgency.priority):
             self._texts.batcher.turn_away(urgency.priority, urgency.deadline)
 
     async def decide(
@@ -133,17 +138,17 @@ class VerdictService:
         client_left: Callable[[], Awaitable[object]] | None,
     ) -> Sequence[tuple[Event, Decided]]:
         """From the quick lane what it settles, and the rest from the threads."""
-        priority, deadline = urgency.priority, urgency.deadline
+        priority = urgency.priority
         if any(one.event.media for one in asked):
             return await self._found_in_media(asked, urgency, client_left)
-        has_place = self._quick.has_place(priority, len(asked)) and urgency.is_in_time
+        has_place = self._has_quick_place(priority, len(asked)) and urgency.is_in_time
         if not (has_place and all(self._may_settle(one.event) for one in asked)):
-            return await self._texts.batcher.submit(asked, priority, deadline, client_left)
+            return await self._found_in_texts(asked, urgency, client_left)
         settled = await self._quick.submit(asked)
         left = [one for one, found in zip(asked, settled, strict=True) if found is None]
         if not left:
             self._meter.admitted(priority, 0.0)
-        rest = iter(await self._texts.batcher.submit(left, priority, deadline, client_left))
+        rest = iter(await self._found_in_texts(left, urgency, client_left))
         return [next(rest) if found is None else found for found in settled]
 
     async def _found_in_media(
@@ -153,15 +158,38 @@ class VerdictService:
         client_left: Callable[[], Awaitable[object]] | None,
     ) -> Sequence[tuple[Event, Decided]]:
         """With media where there is time for them; else by what needs none, to be revised."""
-        priority, deadline = urgency.priority, urgency.deadline
         try:
-            return await self._media.batcher.submit(asked, priority, deadline, client_left)
+            return await self._media.batcher.submit(
+                asked, urgency.priority, urgency.deadline, client_left
+            )
         except Refused:
             later = [one._replace(media_later=True) for one in asked]
-            return await self._texts.batcher.submit(later, priority, deadline, client_left)
+            return await self._found_in_texts(later, urgency, client_left)
 
-    def _lane(self, name: str, settings: Serving, counts: BatchCounts) -> _Lane:
-        threads = ThreadPoolExecutor(settings.inference_threads, thread_name_prefix=name)
+    async def _found_in_texts(
+        self,
+        asked: Sequence[Asked],
+        urgency: Urgency,
+        client_left: Callable[[], Awaitable[object]] | None,
+    ) -> Sequence[tuple[Event, Decided]]:
+        """By the threads; what is most urgent is decided at once where they have no time left."""
+        try:
+            return await self._texts.batcher.submit(
+                asked, urgency.priority, urgency.deadline, client_left
+            )
+        except Refused as shed:
+            refusal = shed.refusal
+            if not _is_hurried(refusal.priority, refusal.reason):
+                raise
+            if not (urgency.is_in_time and self._hurried.has_place(urgency.priority, len(asked))):
+                self._meter.shed(refusal.priority, refusal.reason)
+                raise
+            self._meter.admitted(urgency.priority, 0.0)
+            found = await self._hurried.submit(asked)
+            return [one for one in found if one is not None]
+
+    def _lane(self, name: str, settings: Serving, counts: BatchCounts, nice: int = 0) -> _Lane:
+        threads = ThreadPoolExecutor(settings.inference_threads, name, partial(give_way, nice))
         batcher = MicroBatcher[Asked, tuple[Event, Decided]](
             self._decide, threads, settings.inference_threads, settings.admission,
             settings.batching, self._work, counts=counts,
@@ -174,12 +202,24 @@ class VerdictService:
     def _waiting(self, priority: Priority) -> int:
         return sum(lane.batcher.queue.waiting(priority) for lane in (self._texts, self._media))
 
+    def _has_quick_place(self, priority: Priority, items: int = 1) -> bool:
+        """Not while more urgent requests wait for a thread: they share its core with the loop."""
+        above = PRIORITIES[: PRIORITIES.index(priority)]
+        if any(self._texts.batcher.queue.waiting(one) for one in above):
+            return False
+        return self._quick.has_place(priority, items)
+
     def _settle(self, asked: Sequence[Asked]) -> list[tuple[Event, Decided] | None]:
         """Runs in the event loop."""
         return [
             None if found is None else (one.event, found)
             for one, found in zip(asked, self.cascade.settled(asked), strict=True)
         ]
+
+    def _hurry(self, asked: Sequence[Asked]) -> list[tuple[Event, Decided] | None]:
+        """Runs in the event loop, without the past: there is no time to ask for it."""
+        decided = self.cascade.hurried(asked)
+        return [(one.event, found) for one, found in zip(asked, decided, strict=True)]
 
     def _may_settle(self, event: Event) -> bool:
         if len(event.text) > QUICK_CHARACTERS or self._past.is_called_for(event):
@@ -254,11 +294,24 @@ class _Lane(NamedTuple):
     batcher: MicroBatcher[Asked, tuple[Event, Decided]]
 
 
-class _NotYetShed:
-    """Counts for the queue of media: what it refuses has its chance among the texts."""
+class _Counts:
+    """Counts for the queue of texts: what is hurried instead was not shed."""
 
     def __init__(self, meter: Meter) -> None:
+        self._meter = meter
         self.admitted, self.withdrawn = meter.admitted, meter.withdrawn
         self.decided, self.split = meter.decided, meter.split
 
+    def shed(self, priority: Priority, reason: Reason) -> None:
+        if not _is_hurried(priority, reason):
+            self._meter.shed(priority, reason)
+
+
+class _MediaCounts(_Counts):
+    """Counts for the queue of media: what it refuses has its chance among the texts."""
+
     def shed(self, priority: Priority, reason: Reason) -> None: ...
+
+
+def _is_hurried(priority: Priority, reason: Reason) -> bool:
+    return priority == PRIORITIES[0] and reason in ("deadline", "expired")

@@ -16,6 +16,7 @@ from tests.performance.serving_report import Report, say
 from tests.performance.serving_stack import Cores, Stack
 
 CONNECTIONS, OPEN_CONNECTIONS = 16, 1024
+FEW_CONNECTIONS = 4  # keep a core busy without a request being turned away
 WARM_UP_EVENTS, CAPACITY_EVENTS, CAPACITY_ROUNDS = 400, 1500, 3
 INTERACTIVE_SECONDS = 0.080
 
@@ -34,7 +35,7 @@ class Bench:
 
     def warm_up(self, running: Stack, events: int = WARM_UP_EVENTS) -> None:
         """Every kind of event, until sessions, caches of code and the worker are there."""
-        self.load.closed(running.gateway.port, self.mix.requests()[-events:], CONNECTIONS)
+        self.load.closed(running.gateway.port, self.mix.requests()[-events:], FEW_CONNECTIONS)
 
     def capacity(self, running: Stack) -> float:
         """Verdicts a second in closed loop through the gateway: the median of some rounds.
@@ -47,7 +48,7 @@ class Bench:
         for turn in range(CAPACITY_ROUNDS):
             places = (np.arange(CAPACITY_EVENTS) + turn * CAPACITY_EVENTS) % len(requests)
             chosen = [requests[at] for at in places]
-            heard = self.load.closed(running.gateway.port, chosen, CONNECTIONS)
+            heard = self.load.closed(running.gateway.port, chosen, FEW_CONNECTIONS)
             found.append(float((heard.statuses == 200).sum()) / heard.wall_seconds)
         self.report.row("capacity", verdicts_a_second=[round(one, 1) for one in found],
                         **self.mix.described())  # fmt: skip

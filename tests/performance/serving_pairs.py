@@ -19,7 +19,7 @@ import orjson
 
 from evaluation.metrics import Floats, average_precision, paired_bootstrap
 from tests.performance.http_shots import EVENT_ID, Booleans, Heard, Integers
-from tests.performance.serving_bench import CONNECTIONS, Bench
+from tests.performance.serving_bench import FEW_CONNECTIONS, Bench
 from tests.performance.serving_mix import MIX, SEED, Mix
 from tests.performance.serving_report import say, spread
 from tests.performance.serving_stack import Stack, serve, stack
@@ -94,7 +94,7 @@ def _round(bench: Bench, one: Measured, turn: int) -> None:
 
 
 def _ask(
-    bench: Bench, one: Measured, places: Integers, connections: int = CONNECTIONS,
+    bench: Bench, one: Measured, places: Integers, connections: int = FEW_CONNECTIONS,
     first: int | None = None,
 ) -> Heard:  # fmt: skip
     requests = bench.mix.requests()
