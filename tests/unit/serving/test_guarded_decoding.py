@@ -211,7 +211,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 
 def test_a_hung_video_takes_no_stage_of_images_with_it(served: Served) -> None:
     served.reader.hangs = "video"
-    for name in "abcdef":
+    for name in "0123456789abcdef":
         assert served("video", event(name, kind="video")) in [
             ("stage_timed_out:video",), ("stage_unavailable:video",),
         ]  # fmt: skip

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from data_contracts.config import load_settings
+from data_contracts.config import Priority, load_settings
 from data_contracts.events import Event, parse_event
 from data_contracts.verdicts import Action, Assessment, Stage
 from serving import metrics
@@ -122,3 +123,102 @@ def test_what_cannot_be_answered_in_time_is_refused_and_not_recorded(tmp_path: P
     service.close()
     log.close()
     assert list(read_records(next(tmp_path.iterdir()))) == []
+
+
+class Networked(Witness):
+    """Its stage named `holds` holds a thread until `go_on` is set, where not withheld."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holds = "text"
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def assess(self, events: Sequence[Event]) -> list[Assessment]:
+        withheld = current_bounds().withheld
+        stages = []
+        for name in ("text", "image") if events[0].media else ("text",):
+            if name == self.holds and name not in withheld:
+                self.begun.set()
+                assert self.go_on.wait(10)
+            stages.append(Stage(name, name not in withheld, skipped_because=withheld.get(name)))
+        return [Assessment(0.1, "allow", (), tuple(stages)) for _ in events]
+
+
+class Busy:
+    """A service whose threads each hold a long request; a thread is believed to need 50 ms more."""
+
+    def __init__(self, folder: Path) -> None:
+        self.model, self.log = Networked(), DecisionLog(folder, "a")
+        self.is_closed = False
+        self.log.start()
+        costs = StageCosts({"image": 13.0}, ("text",))
+        settings = load_settings({"WEIR__SERVING__ADMISSION__EXPECTED_MICROSECONDS": "50000"})
+        cascade = Cascade(self.model, "7", "t", costs)
+        self.service = VerdictService(cascade, self.log, settings.serving)
+
+    async def decided(self, event: Event, priority: Priority, *, after: Event) -> Decision:
+        """The decision about `event` while a thread is at work on `after`."""
+        first = asyncio.ensure_future(
+            self.service.decide([after], Origin("stable"), 10, Urgency("normal", 60.0, NEVER))
+        )
+        await asyncio.to_thread(self.model.begun.wait, 10)
+        urgency = Urgency(priority, 0.04, time.monotonic() + 0.04)
+        try:
+            return await self.service.decide([event], Origin("stable"), 10, urgency)
+        finally:
+            self.model.go_on.set()
+            await first
+
+    def close(self) -> None:
+        self.service.close()
+        self.log.close()
+        self.is_closed = True
+
+
+NEVER = float("inf")
+PICTURE = parse_event(
+    {"event_id": "p", "text": "Hi", "media": [
+        {"kind": "image", "sha256": "0" * 64, "path": "a.png"}
+    ]}
+)  # fmt: skip
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> Iterator[Busy]:
+    made = Busy(tmp_path)
+    yield made
+    if not made.is_closed:
+        made.close()
+
+
+def test_what_is_most_urgent_is_decided_without_networks_where_no_thread_has_time(
+    busy: Busy, tmp_path: Path
+) -> None:
+    hurried = parse_event({"event_id": "urgent", "text": "Hi"})
+    decision = asyncio.run(busy.decided(hurried, "interactive", after=EVENT))
+    assert decision.budgets[0].withheld == (("text", "runs_afterwards:text"),)
+    busy.close()
+    records = [one for one in read_records(next(tmp_path.iterdir()))
+               if one.verdict.event_id == "urgent"]  # fmt: skip
+    assert [(one.verdict.revision, one.verdict.stages[0].ran) for one in records] == [
+        (0, False), (1, True),
+    ]  # fmt: skip
+
+
+def test_what_is_less_urgent_is_refused_where_no_thread_has_time(busy: Busy) -> None:
+    other = parse_event({"event_id": "other", "text": "Hi"})
+    with pytest.raises(Refused, match="normal request shed"):
+        asyncio.run(busy.decided(other, "normal", after=EVENT))
+
+
+def test_no_text_waits_for_a_picture(busy: Busy) -> None:
+    busy.model.holds = "image"
+    decision = asyncio.run(busy.decided(EVENT, "normal", after=PICTURE))
+    assert decision.verdicts[0].stages[0].ran
+
+
+def test_a_picture_for_which_no_thread_has_time_is_decided_by_the_rest(busy: Busy) -> None:
+    busy.model.holds = "image"
+    other = PICTURE.model_copy(update={"event_id": "other"})
+    decision = asyncio.run(busy.decided(other, "normal", after=PICTURE))
+    assert decision.budgets[0].withheld == (("image", "runs_afterwards:image"),)
