@@ -14,6 +14,7 @@ from typing import NamedTuple
 from data_contracts.config import PRIORITIES, Priority, Serving
 from data_contracts.events import Event
 from data_contracts.verdicts import Arm
+from pipelines.feature_store.reading import FEATURES_UNAVAILABLE
 from serving import metrics
 from serving.afterwards import Afterwards
 from serving.cascade import Asked, Cascade, Decided, Decision
@@ -21,10 +22,11 @@ from serving.decision_log import NOT_RECORDED, DecisionLog
 from serving.decision_records import UnwrittenRecord, artefact_of
 from serving.enrichment import NoPast, Past, missing_past, without_past
 from serving.expected_work import TEXT_MILLISECONDS, ExpectedWork
+from serving.lanes import Lane, MediaCounts, TextCounts, is_hurried
 from serving.meter import Meter
 from serving.micro_batching import BatchCounts, MicroBatcher
 from serving.quick_lane import QuickLane
-from serving.shedding import Reason, Refused
+from serving.shedding import Refused
 from serving.thread_priority import MEDIA, give_way
 
 
@@ -82,9 +84,9 @@ class VerdictService:
         self._now = now
         self._artefact = artefact_of(cascade.assessor)
         self._work_of = work_of or ExpectedWork({})
-        counts = _Counts(self._meter)
+        counts = TextCounts(self._meter)
         self._texts = self._lane("assess", settings, counts)
-        self._media = self._lane("assess-media", settings, _MediaCounts(self._meter), MEDIA)
+        self._media = self._lane("assess-media", settings, MediaCounts(self._meter), MEDIA)
         shares = {name: one.share for name, one in settings.admission.classes.items()}
         self._hurried = QuickLane[Asked, tuple[Event, Decided]](
             self._hurry, settings.batching.maximum_events, shares
@@ -179,22 +181,27 @@ class VerdictService:
             )
         except Refused as shed:
             refusal = shed.refusal
-            if not _is_hurried(refusal.priority, refusal.reason):
+            if not is_hurried(refusal.priority, refusal.reason):
                 raise
-            if not (urgency.is_in_time and self._hurried.has_place(urgency.priority, len(asked))):
+            if not self._may_hurry(asked, urgency):
                 self._meter.shed(refusal.priority, refusal.reason)
                 raise
             self._meter.admitted(urgency.priority, 0.0)
             found = await self._hurried.submit(asked)
             return [one for one in found if one is not None]
 
-    def _lane(self, name: str, settings: Serving, counts: BatchCounts, nice: int = 0) -> _Lane:
+    def _may_hurry(self, asked: Sequence[Asked], urgency: Urgency) -> bool:
+        has_place = self._hurried.has_place(urgency.priority, len(asked))
+        is_short = all(len(one.event.text) <= QUICK_CHARACTERS for one in asked)
+        return has_place and is_short and urgency.is_in_time
+
+    def _lane(self, name: str, settings: Serving, counts: BatchCounts, nice: int = 0) -> Lane:
         threads = ThreadPoolExecutor(settings.inference_threads, name, partial(give_way, nice))
         batcher = MicroBatcher[Asked, tuple[Event, Decided]](
             self._decide, threads, settings.inference_threads, settings.admission,
             settings.batching, self._work, counts=counts,
         )  # fmt: skip
-        return _Lane(threads, batcher)
+        return Lane(threads, batcher)
 
     def _work(self, asked: Asked) -> float:
         return TEXT_MILLISECONDS if asked.media_later else self._work_of(asked.event)
@@ -218,8 +225,13 @@ class VerdictService:
 
     def _hurry(self, asked: Sequence[Asked]) -> list[tuple[Event, Decided] | None]:
         """Runs in the event loop, without the past: there is no time to ask for it."""
-        decided = self.cascade.hurried(asked)
-        return [(one.event, found) for one, found in zip(asked, decided, strict=True)]
+        return [
+            (one.event, without_past(found, self._missed(one.event)))
+            for one, found in zip(asked, self.cascade.hurried(asked), strict=True)
+        ]
+
+    def _missed(self, event: Event) -> tuple[str, ...]:
+        return (FEATURES_UNAVAILABLE,) if self._past.is_called_for(event) else ()
 
     def _may_settle(self, event: Event) -> bool:
         if len(event.text) > QUICK_CHARACTERS or self._past.is_called_for(event):
@@ -285,33 +297,3 @@ class VerdictService:
             metrics.ACCOUNTS_DROPPED.inc()
             return event.model_copy(update={"account": None})
         return event.model_copy(update={"account": self._hash_account(event.account)})
-
-
-class _Lane(NamedTuple):
-    """Worker threads, and the queue before them."""
-
-    threads: ThreadPoolExecutor
-    batcher: MicroBatcher[Asked, tuple[Event, Decided]]
-
-
-class _Counts:
-    """Counts for the queue of texts: what is hurried instead was not shed."""
-
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
-        self.admitted, self.withdrawn = meter.admitted, meter.withdrawn
-        self.decided, self.split = meter.decided, meter.split
-
-    def shed(self, priority: Priority, reason: Reason) -> None:
-        if not _is_hurried(priority, reason):
-            self._meter.shed(priority, reason)
-
-
-class _MediaCounts(_Counts):
-    """Counts for the queue of media: what it refuses has its chance among the texts."""
-
-    def shed(self, priority: Priority, reason: Reason) -> None: ...
-
-
-def _is_hurried(priority: Priority, reason: Reason) -> bool:
-    return priority == PRIORITIES[0] and reason in ("deadline", "expired")
