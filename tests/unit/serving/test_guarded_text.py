@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -19,7 +20,7 @@ from pipelines.features.base import Extractor, Features
 from pipelines.features.text.encoder import Embedding
 from pipelines.features.text.intent import ENCODER
 from serving.bulkhead import OwnThreads
-from serving.cascade import Asked, Cascade, Decided
+from serving.cascade import Asked, Cascade, Decided, StageCosts
 from serving.decision_records import StoredRecord, UnwrittenRecord, lines_of
 from serving.guarded_stages import Guarded, GuardedSources
 from serving.replay import Versions, replay_all
@@ -187,6 +188,7 @@ def test_an_encoder_that_fails_is_left_out_and_comes_back(patient: Served) -> No
 
 def test_beside_other_stages_a_hung_encoder_leaves_the_decision_to_them(served: Served) -> None:
     served.encoder.trouble = ""
+    served.cascade = replace(served.cascade, costs=StageCosts(every_stage_share=1.0))
     decided = served.decide([row.event for row in composed(40, 9)])
     asked = [one for one in decided if why(one) in (TIMED_OUT, UNAVAILABLE)]
     assert len(asked) > GUARDS.threads
