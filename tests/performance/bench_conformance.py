@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ import orjson
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from schemathesis.core.failures import AcceptedNegativeData, Failure
+from schemathesis.core.failures import Failure
 
 from data_contracts.config import load_settings
 from data_contracts.files import write_atomically
@@ -145,10 +144,6 @@ def _rest_asker(
             case.validate_response(answer, checks=checks)
         except (Failure, BaseExceptionGroup) as failure:
             for one in getattr(failure, "exceptions", (failure,)):
-                if answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and isinstance(
-                    one, AcceptedNegativeData
-                ):
-                    continue  # schemathesis does not count 413 among the ways to refuse
                 key = f"{name} {answer.status_code}: {type(one).__name__}"
                 seen.deviations[key] += 1
                 seen.examples.setdefault(key, answer.text[:200])

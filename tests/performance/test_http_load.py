@@ -88,12 +88,11 @@ def test_quantiles_are_over_all_that_were_offered() -> None:
     assert heard.share(within_seconds=0.015) == 0.25
 
 
-def test_recovery_begins_with_the_first_of_three_seconds_that_were_well() -> None:
-    times = np.array([60.0, 61.1, 62.2, 63.3, 64.4])
-    assert recovery_seconds(made([0.01] * 5, [200, 503, 200, 200, 200], times)) == 2.0
-    assert recovery_seconds(made([0.01] * 5, [200] * 5, times)) == 0.0
-    assert recovery_seconds(made([0.01] * 5, [200, 200, 503, 200, 200], times)) == np.inf
-    assert recovery_seconds(made([0.2, 0.01, 0.01, 0.01, 0.01], [200] * 5, times)) == 1.0
+def test_recovery_ends_with_the_last_window_that_was_not_well() -> None:
+    times, statuses = np.array([60.0, 60.6, 61.2, 61.7]), [200, 503, 200, 200]
+    assert recovery_seconds(made([0.01] * 4, statuses, times)) == 1.0
+    assert recovery_seconds(made([0.01] * 4, [200] * 4, times)) == 0.0
+    assert recovery_seconds(made([0.01] * 4, [200, 200, 200, 503], times)) == np.inf
 
 
 def made(seconds: list[float], statuses: list[int], times: object = None) -> Heard:
