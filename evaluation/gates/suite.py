@@ -2,14 +2,15 @@
 
 A case is *ordinary* when it was drawn by chance (the audit arm, a dataset), and *chosen* when a
 sampler picked it for being difficult. Floors hold for ordinary cases, which stand for the
-traffic; chosen ones are shown beside them.
+traffic; chosen ones are shown beside them. People add single cases that every release has to
+answer: *must_catch* and *must_not_block*.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -27,22 +28,38 @@ from training.labelled_rows import read_datasets
 
 UNKNOWN_LANGUAGE = "und"  # BCP 47: undetermined
 AUDIT = "audit"
-CaseKind = Literal["ordinary", "chosen"]
+CaseKind = Literal["ordinary", "chosen", "must_catch", "must_not_block"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One question with its right answer."""
+    """One question with its right answer.
+
+    `attributes` are what else it can be sliced by (`family`, `identity`, `dialect`, …); a case
+    without an attribute stands in none of its slices.
+    """
 
     event: Event
     is_spam: bool
     dataset: str
     kind: CaseKind = "ordinary"
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def language(self) -> str:
         """The primary subtag, so that en-GB is counted with en."""
         return (self.event.language or UNKNOWN_LANGUAGE).split("-")[0].lower()
+
+    @property
+    def modality(self) -> str:
+        """`text`, or the kinds of its media: `image`, `video`, `image+video`."""
+        return "+".join(sorted({media.kind for media in self.event.media})) or "text"
+
+    def value(self, by: str) -> str | None:
+        """What the case is sliced by: a property of its own or an attribute, None without one."""
+        if by in ("language", "modality", "dataset", "kind"):
+            return str(getattr(self, by))
+        return self.attributes.get(by)
 
 
 @dataclass(frozen=True)
@@ -80,11 +97,11 @@ class Suite:
         return Suite(kept, self.groups[chosen], self.left_out)
 
     def slices(self, by: str) -> Mapping[str, Booleans]:
-        """`by=value` and bool[n] for every value of `language`, `dataset` or `kind`."""
-        values = [str(getattr(case, by)) for case in self.cases]
+        """`by=value` and bool[n] for every value that a case has."""
+        values = [case.value(by) for case in self.cases]
         return {
             f"{by}={value}": np.array([other == value for other in values], dtype=bool)
-            for value in sorted(set(values))
+            for value in sorted({value for value in values if value is not None})
         }
 
     @property

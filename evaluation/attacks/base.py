@@ -1,0 +1,31 @@
+"""The interface of an attack on events, and what it costs."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+
+from data_contracts.events import Event
+
+Family = Literal["characters", "words", "layout", "images", "video", "behaviour"]
+
+
+class Attack(Protocol):
+    """Changes an event so that a person still gets the message and a filter may not.
+
+    `strength` in (0, 1] says how much is changed: the share of the letters or words in reach, the
+    share of the greatest noise, crop or blur that leaves a picture readable. The same event,
+    strength and state of `rng` give the same answer.
+    """
+
+    name: str
+    family: Family
+
+    def applies_to(self, event: Event) -> bool:
+        """Whether there is anything to change, cheaply: text of its script, a picture, a past."""
+        ...
+
+    def disguise(self, event: Event, strength: float, rng: np.random.Generator) -> Event:
+        """The changed event; the event itself where nothing could be changed."""
+        ...
