@@ -1,4 +1,4 @@
-"""The interface of an attack on events, and what it costs."""
+"""The interface of an attack on events, and what keeps its result an event."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from data_contracts.events import Event
+from data_contracts.events import MAX_EVENT_BYTES, MAX_TEXT_CHARACTERS, Event
 
 Family = Literal["characters", "words", "layout", "images", "video", "behaviour"]
 
@@ -29,3 +29,15 @@ class Attack(Protocol):
     def disguise(self, event: Event, strength: float, rng: np.random.Generator) -> Event:
         """The changed event; the event itself where nothing could be changed."""
         ...
+
+
+def with_text(event: Event, text: str) -> Event:
+    """The event with this text; the event itself where the text is its own or breaks a bound."""
+    if text == event.text or len(text) > MAX_TEXT_CHARACTERS:
+        return event
+    return fitting(event, event.model_copy(update={"text": text}))
+
+
+def fitting(before: Event, after: Event) -> Event:
+    """`after`, or `before` where `after` is larger than an event may be."""
+    return after if len(after.model_dump_json().encode()) <= MAX_EVENT_BYTES else before

@@ -12,10 +12,13 @@ import numpy as np
 
 from data_contracts.events import Event
 
+HAN = "\u3400-\u4dbf\u4e00-\u9fff"  # CJK Unified Ideographs, and extension A
+_CJK = f"\u3000-\u303f\uff00-\uffef{HAN}"  # with their signs: a link ends where these begin
 # Links, addresses and numbers must still work afterwards.
-_FIXED = re.compile(
-    r"(?:https?://|www\.)\S+|\S+@\S+|\S+\.(?:com|net|org|info|me|ly|co)\b\S*|\S*\d\S*"
-)
+_TOKEN = re.compile(rf"[^\s{_CJK}]+")
+_FIXED = re.compile(r"https?://|www\.|@|\.(?:com|net|org|info|me|ly|co)\b|\d")
+# Chinese has no blanks between words: up to four signs in a row stand for one.
+WORD = re.compile(rf"[{HAN}]{{2,4}}|[^\W\d_{HAN}]{{4,}}")
 
 
 class Perturbation(Protocol):
@@ -53,9 +56,10 @@ def outside_links(text: str, edit: Callable[[str], str]) -> str:
     """
     parts: list[str] = []
     end = 0
-    for match in _FIXED.finditer(text):
-        parts += [edit(text[end : match.start()]), match.group()]
-        end = match.end()
+    for token in _TOKEN.finditer(text):
+        if _FIXED.search(token.group()):
+            parts += [edit(text[end : token.start()]), token.group()]
+            end = token.end()
     return "".join([*parts, edit(text[end:])])
 
 

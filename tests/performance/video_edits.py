@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from fractions import Fraction
-from typing import NamedTuple
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from evaluation.attacks.video import (
+    INSERTIONS,
+    POOR_QUALITY,
+    Clip,
+    Frame,
+    any_colour,
+    at_speed,
+    with_bars,
+    with_stills,
+)
+
 READ_SIDE = 360  # longer side, in pixels, at which clips are edited
-USUAL_QUALITY, POOR_QUALITY = 26, 40  # x264's constant rate factor; more is worse
-INSERTED_SECONDS, INSERTIONS = 0.4, 3
 
-Frame = NDArray[np.uint8]
 Draw = Callable[[Image.Image], Image.Image]
-
-
-class Clip(NamedTuple):
-    """Frames, all of one even size, and how they are shown and stored."""
-
-    frames: list[Frame]
-    rate: float
-    quality: int = USUAL_QUALITY
-
-
 Edit = Callable[[Clip, np.random.Generator], Clip]
 
 
@@ -43,21 +38,6 @@ def read_clip(content: bytes, every: int = 2) -> Clip:
         return Clip(frames, float(stream.average_rate) / every)
 
 
-def written(clip: Clip) -> bytes:
-    """The clip as MP4 (H.264): the same clip gives the same bytes with the same encoder."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
-        rate = Fraction(clip.rate).limit_denominator(1000)
-        stream = container.add_stream("libx264", rate=rate)
-        stream.height, stream.width = clip.frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(clip.quality), "preset": "ultrafast", "threads": "1"}
-        for frame in clip.frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
-        container.mux(stream.encode())
-    return file.getvalue()
-
-
 def _even(image: Image.Image, side: int) -> Frame:
     """Scaled to a longer side of `side`, both sides even as H.264 needs them."""
     scale = side / max(image.size)
@@ -68,11 +48,6 @@ def _even(image: Image.Image, side: int) -> Frame:
 def _drawn(clip: Clip, draw: Draw) -> Clip:
     frames = [np.asarray(draw(Image.fromarray(frame))) for frame in clip.frames]
     return clip._replace(frames=frames)
-
-
-def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
-    red, green, blue = (int(level) for level in rng.integers(0, 256, 3))
-    return red, green, blue
 
 
 def _recompressed(clip: Clip, rng: np.random.Generator) -> Clip:
@@ -92,12 +67,12 @@ def _fewer_frames(clip: Clip, rng: np.random.Generator) -> Clip:
 
 
 def _at_speed(factor: float) -> Edit:
-    return lambda clip, rng: clip._replace(rate=clip.rate * factor)
+    return lambda clip, rng: at_speed(clip, factor)
 
 
 def _logo(clip: Clip, rng: np.random.Generator) -> Clip:
     """A filled disc of a fifth of the width in one corner."""
-    colour, (right, low) = _colour(rng), rng.integers(0, 2, 2)
+    colour, (right, low) = any_colour(rng), rng.integers(0, 2, 2)
 
     def draw(image: Image.Image) -> Image.Image:
         size = image.width // 5
@@ -111,7 +86,7 @@ def _logo(clip: Clip, rng: np.random.Generator) -> Clip:
 
 def _banner(clip: Clip, rng: np.random.Generator) -> Clip:
     """A strip with a line of writing over the lower 15 %, inside the picture."""
-    colour = _colour(rng)
+    colour = any_colour(rng)
 
     def draw(image: Image.Image) -> Image.Image:
         top = round(image.height * 0.85)
@@ -124,20 +99,7 @@ def _banner(clip: Clip, rng: np.random.Generator) -> Clip:
 
 
 def _bars(across: float, down: float, black: bool) -> Edit:
-    """Bars that add `across` of the width and `down` of the height, on both sides together."""
-
-    def edit(clip: Clip, rng: np.random.Generator) -> Clip:
-        colour = (0, 0, 0) if black else _colour(rng)
-
-        def draw(image: Image.Image) -> Image.Image:
-            left, top = round(image.width * across / 4) * 2, round(image.height * down / 4) * 2
-            wide = Image.new("RGB", (image.width + 2 * left, image.height + 2 * top), colour)
-            wide.paste(image, (left, top))
-            return wide
-
-        return _drawn(clip, draw)
-
-    return edit
+    return lambda clip, rng: with_bars(clip, across, down, (0, 0, 0) if black else any_colour(rng))
 
 
 def _grey(clip: Clip, rng: np.random.Generator) -> Clip:
@@ -182,13 +144,7 @@ def _trimmed(clip: Clip, rng: np.random.Generator) -> Clip:
 
 def _with_insertions(clip: Clip, rng: np.random.Generator) -> Clip:
     """A foreign still of 0.4 s at three places."""
-    height, width = clip.frames[0].shape[:2]
-    blocks = rng.integers(0, 256, (6, 6, 3)).astype(np.uint8)
-    foreign = np.asarray(Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC))
-    frames = list(clip.frames)
-    for place in sorted(rng.integers(0, len(frames), INSERTIONS), reverse=True):
-        frames[place:place] = [foreign] * max(round(INSERTED_SECONDS * clip.rate), 1)
-    return clip._replace(frames=frames)
+    return with_stills(clip, INSERTIONS, rng)
 
 
 def _mirrored(clip: Clip, rng: np.random.Generator) -> Clip:

@@ -12,7 +12,9 @@ from dvc.repo import Repo
 
 from data_contracts.config import load_settings
 from data_contracts.errors import NothingToDo
+from data_contracts.files import write_atomically
 from pipelines import lake
+from pipelines.golden_cases import FOLDER
 from pipelines.lake_version import dataset_hashes, run
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -50,10 +52,17 @@ def test_equal_lakes_have_equal_hashes_and_every_version_can_be_brought_back(
     assert second["dataset_hashes"] != first["dataset_hashes"]
     assert any((tmp_path / "dvc-remote").rglob("*.dir"))
 
+    asked = settings.lake / FOLDER / "must_catch.jsonl"
+    write_atomically(asked, b"{}\n")
+    third = run(nothing, settings)
+    assert third["changed"] == ["suites"]
+    assert third["dataset_hashes"]["events"] == second["dataset_hashes"]["events"]
+
     (settings.lake / "events.dvc").write_bytes(pointer)
     shutil.rmtree(settings.lake / ".dvc" / "cache")
     with Repo(str(settings.lake)) as repository:
         repository.pull(force=True)
+    assert asked.read_bytes() == b"{}\n"
     assert lake.read(settings.lake, "events")["event_id"].to_pylist() == ["a"]
 
     twin = load_settings({"WEIR_HOME": str(tmp_path / "twin")})

@@ -33,6 +33,9 @@ def test_a_text_with_a_less_than_sign_is_not_markup() -> None:
         ("f\u200br\u00adee", "free"),
         ("ＦＲＥＥ", "FREE"),
         ("ϲаѕһ", "cash"),
+        ("f\ufe00re\ufe0fe", "free"),
+        ("f\u0336r\u0336e\u0336e\u0336", "free"),
+        ("ꜰʀᴇᴇ", "free"),
     ],
 )
 def test_look_alikes_invisible_and_wide_letters_become_latin(disguised: str, plain: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from data_contracts.config import load_settings
 from data_contracts.errors import MissingPart
 from data_contracts.events import Event, MediaReference
+from evaluation.attacks.video import Clip, written
 from pipelines.assets import asset_file
 from pipelines.catalogue import collection
 from pipelines.features.base import Features
@@ -22,7 +23,7 @@ from pipelines.features.media.reader import BoundedMediaReader
 from pipelines.features.video.alignment import similarity
 from pipelines.features.video.extraction import ENCODER, VideoExtractor
 from pipelines.features.video.sequence_hash import VideoSignature, signature
-from tests.performance.video_edits import EDITS, Clip, read_clip, written
+from tests.performance.video_edits import EDITS, read_clip
 
 SETTINGS = load_settings()
 CHAIRS = ("chair-orig-22-sd-bar.mp4", "chair-22-with-large-logo-bar.mp4")

@@ -50,9 +50,10 @@ def test_disguises_carry_names_of_their_own_and_the_same_each_time() -> None:
     scorer = Literal("x")
     for _ in range(2):
         flip_shares([Event(event_id="a" * 128, text=TEXT)], scorer, 7)
-    first, second = scorer.seen[:3], scorer.seen[3:]
+    half = len(scorer.seen) // 2
+    first, second = scorer.seen[:half], scorer.seen[half:]
     assert first == second
-    assert len(set(first)) == 3
+    assert len(set(first)) == half >= 3
     assert all(name.startswith("disguised-") and len(name) <= 128 for name in first)
 
 
