@@ -1,4 +1,4 @@
-"""`version`: the lake's tables as DVC versions; the one door to DVC.
+"""`version`: the lake's tables and suites as DVC versions; the one door to DVC.
 
 DVC keeps its own repository inside the lake (`--no-scm`: the data is no part of this project)
 and pushes to the remote `{home}/dvc-remote`. A table's hash is the md5 that DVC gives its
@@ -21,12 +21,14 @@ import yaml
 from data_contracts.config import Settings
 from data_contracts.errors import NothingToDo, WeirError
 from data_contracts.files import write_atomically
-from data_contracts.tables import DERIVED, TABLES
+from data_contracts.tables import DERIVED, TABLES, partition
 from pipelines import lake
 from pipelines.downloads import file_sha256
+from pipelines.golden_cases import FOLDER as GOLDEN
+from pipelines.golden_cases import SUITES
 
 REMOTE = "local"
-VERSIONED = [table for table in TABLES if table not in DERIVED]
+VERSIONED = [*(table for table in TABLES if table not in DERIVED), SUITES]
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:  # noqa: ARG001 - every verb has this form
@@ -39,11 +41,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:  #
 
 
 def version_lake(lake_folder: Path, remote: Path, cache: Path) -> dict[str, str]:
-    """Version every table that has days, but for DERIVED; table and md5.
+    """Version every table that has days, but for DERIVED, and the suites; name and md5.
 
     Raises NothingToDo for an empty lake.
     """
-    tables = [table for table in VERSIONED if lake.days(lake_folder, table)]
+    tables = [table for table in VERSIONED if any(_files(lake_folder, table))]
     if not tables:
         raise NothingToDo(f"the lake {lake_folder} is empty; run `python -m pipelines ingest`")
     fingerprint = {table: _fingerprint(lake_folder, table) for table in tables}
@@ -56,7 +58,10 @@ def version_lake(lake_folder: Path, remote: Path, cache: Path) -> dict[str, str]
 
 
 def dataset_hashes(lake_folder: Path) -> dict[str, str]:
-    """Table and md5 of the last version; empty before the first. Reads files, not DVC."""
+    """Table (or `suites`) and md5 of the last version; empty before the first.
+
+    Reads files, not DVC.
+    """
     found = {}
     for table in VERSIONED:
         path = lake_folder / f"{table}.dvc"
@@ -66,11 +71,19 @@ def dataset_hashes(lake_folder: Path) -> dict[str, str]:
 
 
 def _fingerprint(lake_folder: Path, table: str) -> str:
-    """One sha256 over the days and the bytes of a table."""
+    """One sha256 over the names and the bytes of a table's files."""
     digest = hashlib.sha256()
-    for path in sorted((lake_folder / table).glob(f"day=*/{lake.PART}")):
-        digest.update(f"{path.parent.name} {file_sha256(path)}\n".encode())
+    for path in _files(lake_folder, table):
+        name = path.parent.name if path.name == lake.PART else path.name
+        digest.update(f"{name} {file_sha256(path)}\n".encode())
     return digest.hexdigest()
+
+
+def _files(lake_folder: Path, table: str) -> list[Path]:
+    """The files of a table, a day each, or of the golden suite, a kind each; sorted."""
+    if table == SUITES:
+        return sorted((lake_folder / GOLDEN).glob("*.jsonl"))
+    return [partition(lake_folder, table, day) / lake.PART for day in lake.days(lake_folder, table)]
 
 
 def _add_and_push(lake_folder: Path, remote: Path, cache: Path, tables: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from data_contracts.errors import BadInput, ContractViolation, MissingPart
 from data_contracts.events import decode_line, parse_event
 from data_contracts.labels import LABEL_NAMES, LabelledEvent, parse_label
 from pipelines import catalogue, lake
+from pipelines.golden_cases import read_cases, resembling_cases
 from pipelines.holdout import is_held_out
 from training.leakage import is_named_like_label, refuse_label_leaks
 
@@ -42,6 +44,20 @@ def read_lake(days: Sequence[str], settings: Settings) -> list[LabelledEvent]:
     rows = [row for row in labelled if not is_held_out(row.event.text)]
     refuse_label_leaks(rows, f"lake {days[0]} to {days[-1]}")
     return rows
+
+
+class Kept(NamedTuple):
+    """The rows that training may see, and how many it may not: they resemble golden cases."""
+
+    rows: list[LabelledEvent]
+    left_out: int
+
+
+def apart_from_cases(rows: Sequence[LabelledEvent], folder: Path) -> Kept:
+    """Without the rows that are near-duplicates of a golden case of the lake `folder`."""
+    resembles = resembling_cases(rows, read_cases(folder))
+    kept = [row for row, out in zip(rows, resembles.tolist(), strict=True) if not out]
+    return Kept(kept, int(resembles.sum()))
 
 
 def read_file(path: Path) -> list[LabelledEvent]:

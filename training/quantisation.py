@@ -33,7 +33,7 @@ from pipelines.features.text.token_engine import TokenEngine, embed_all
 from pipelines.features.text.tokens import Tokeniser
 from pipelines.near_duplicates import group_related
 from pipelines.splits import grouped_folds
-from training.labelled_rows import check_rows, read_datasets, read_lake
+from training.labelled_rows import apart_from_cases, check_rows, read_datasets, read_lake
 from training.logistic import Floats, fit_logistic
 from training.quantisation_gate import Measured, Use, batch_for, best, refusals
 from training.quantised_variants import Made, Source, Variant, original, runnable
@@ -210,13 +210,13 @@ def _rows(arguments: argparse.Namespace, settings: Settings) -> list[LabelledEve
     if bool(arguments.dataset) == bool(arguments.lake_days):
         raise BadInput("give --dataset NAME|FILE.jsonl (may be repeated), or --lake-days A..B")
     if arguments.dataset:
-        rows = read_datasets(arguments.dataset, settings)
+        rows = apart_from_cases(read_datasets(arguments.dataset, settings), settings.lake).rows
         check_rows(rows, ", ".join(arguments.dataset))
         return rows
     known = lake.days(settings.lake, "labels")
     if not known:
         raise NothingToDo(f"no labels in {settings.lake}; label some events first")
     days = days_between(arguments.lake_days, known, where="the lake's labels")
-    rows = read_lake(days, settings)
+    rows = apart_from_cases(read_lake(days, settings), settings.lake).rows
     check_rows(rows, f"lake days {days[0]} to {days[-1]}")
     return rows

@@ -7,7 +7,7 @@ out-of-fold log-odds as input (prefilter), or take all rows as they are (likenes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,10 @@ class Stack:
     prefilter: Any
     specialists: list[TextSpecialist]
     likeness: Likeness
+
+    def of_first(self, rows: int) -> Stack:
+        """The same models, with the log-odds of the first `rows` rows alone."""
+        return replace(self, log_odds=self.log_odds[:rows])
 
 
 def fit_stack(

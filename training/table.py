@@ -51,6 +51,19 @@ class Table:
             self.chances[rows],
         )  # fmt: skip
 
+    def followed_by(self, other: Table) -> Table:
+        """The rows of both; `other` was read with the same `rarity`."""
+        from scipy.sparse import vstack
+
+        def both(name: str) -> Any:
+            return np.concatenate([getattr(self, name), getattr(other, name)])
+
+        return Table(
+            both("targets"), both("datasets"), both("segments"),
+            vstack([self.matrix, other.matrix], format="csr"), self.rarity, both("lexical"),
+            both("context"), both("embeddings"), both("chances"),
+        )  # fmt: skip
+
 
 def build_table(
     rows: Sequence[LabelledEvent], encoder: TextEncoder, say: Say
@@ -58,11 +71,21 @@ def build_table(
     """The table, and what inference needs to read an event in the same way."""
     vocabulary = Vocabulary.of(readable(row.event.text) for row in rows)
     context = ContextColumns.of([row.event for row in rows])
-    extractor = TextExtractor(vocabulary, encoder)
+    return read_table(rows, TextExtractor(vocabulary, encoder), context, say), vocabulary, context
+
+
+def read_table(
+    rows: Sequence[LabelledEvent],
+    extractor: TextExtractor,
+    context: ContextColumns,
+    say: Say,
+    rarity: NDArray[np.float32] | None = None,
+) -> Table:
+    """The table of some rows as inference reads them; without `rarity`, with that of these rows."""
     cheap = [extractor.cheap(row.event.text) for row in rows]
     counted = _stacked(cheap)
-    rarity = document_rarity(counted)
-    table = Table(
+    rarity = document_rarity(counted) if rarity is None else rarity
+    return Table(
         targets=np.array([row.is_spam for row in rows], np.int64),
         datasets=np.array([row.dataset for row in rows]),
         segments=np.array(
@@ -78,7 +101,6 @@ def build_table(
         embeddings=_embedded(cheap, extractor, say),
         chances=np.array([row.inclusion_probability for row in rows], np.float64),
     )
-    return table, vocabulary, context
 
 
 def _stacked(cheap: Sequence[CheapFeatures]) -> NgramRows:

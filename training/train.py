@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.config import Hardening
 from data_contracts.labels import LabelledEvent
 from data_contracts.protocols import TrialLog
 from pipelines.features.context import ContextColumns
@@ -25,12 +26,14 @@ from pipelines.splits import grouped_folds
 from training.artefact_files import arrays_to_bytes
 from training.beyond_text import Carried, Fused, TextOutOfFold
 from training.ensemble import Ensemble
+from training.hardening import NONE, Copies, disguised_copies, with_copies
 from training.labelled_rows import check_groups
 from training.logistic import Floats
 from training.parts import Parts
 from training.policy import Policy
 from training.search_space import Value, load_search_space, text_parameters
 from training.searching import StagedSearch
+from training.seen_rows import described_reach, seen_rows
 from training.settling import early_scores, fitted_on, quality, settle, text_positive
 from training.specialists.text_onnx import export_specialist
 from training.stacking import Fitting, Folds, fit_stack
@@ -47,6 +50,7 @@ class Plan:
     """How to train. `studies` is where searches keep their journals.
 
     `trials` bounds the search of each stage, `search_seconds` that of all of them together.
+    `hardening` says which disguised copies the text models learn from, too.
     """
 
     trials: int
@@ -55,6 +59,7 @@ class Plan:
     target_false_positive_rate: float
     studies: Path
     search_seconds: float = 3600.0
+    hardening: Hardening = NONE
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ class TextModels:
     learnt: NDArray[np.bool_]
     text: TextOutOfFold
     carried: Carried
+    copies: Copies
 
     def parts(
         self,
@@ -132,6 +138,7 @@ class TextModels:
             training={
                 **_described(rows, plan, search),
                 **fitted_on(learnt, plan.target_false_positive_rate),
+                "hardening": self.copies.record(),
                 "quality_out_of_fold": quality(table, judged.scores, judged.positive),
             },
             out_of_fold=_out_of_fold(rows, self.text, judged),
@@ -157,14 +164,20 @@ def learn_text(
     folds = _folds(table, groups, plan.folds, plan.seed)
     carried = Carried.by(rows, stages, say)
     learnt = carried.text_learns_from()
-    stack = fit_stack(table, folds, text_parameters(chosen), fitting, say, learnt)
+    extractor = TextExtractor(vocabulary, encoder)
+    copies = disguised_copies(rows, folds, learnt, plan.hardening, plan.seed)
+    say(f"reading {len(copies.rows)} disguised copies")
+    hardened = with_copies(table, folds, learnt, copies, extractor, context, say)
+    stack = fit_stack(
+        hardened.table, hardened.folds, text_parameters(chosen), fitting, say, hardened.learnt
+    ).of_first(len(rows))
     say("settling calibration and thresholds")
     ground = Ground.of(table.lexical[learnt])
     rate = plan.target_false_positive_rate
     policy, scores = settle(table, ground, folds, stack.log_odds, rate, learnt)
     early = early_scores(policy, stack.log_odds)
-    text = TextOutOfFold(table, folds, stack, early, scores, TextExtractor(vocabulary, encoder))
-    return TextModels(vocabulary, context, ground, policy, learnt, text, carried)
+    text = TextOutOfFold(table, folds, stack, early, scores, extractor)
+    return TextModels(vocabulary, context, ground, policy, learnt, text, carried, copies)
 
 
 @dataclass(frozen=True)
@@ -254,6 +267,7 @@ def _described(rows: Sequence[LabelledEvent], plan: Plan, search: StagedSearch) 
         "rows": len(rows),
         "spam": sum(row.is_spam for row in rows),
         "datasets": {name: sum(row.dataset == name for row in rows) for name in names},
+        **described_reach(rows),
         "rows_sha256": rows_digest(rows),
         "seed": plan.seed,
         "folds": plan.folds,
@@ -275,4 +289,5 @@ def _out_of_fold(rows: Sequence[LabelledEvent], text: TextOutOfFold, judged: _Ju
         event_ids=np.array([row.event.event_id for row in rows]),
         datasets=table.datasets, segments=judged.kinds, targets=table.targets, folds=text.folds,
         scores=judged.scores, log_odds=text.stack.log_odds, chances=table.chances,
+        **seen_rows(rows),
     )  # fmt: skip
