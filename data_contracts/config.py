@@ -164,6 +164,24 @@ class EnsembleSettings(Section):
     stages: dict[str, EnsembleStage]
 
 
+class HardeningAttack(Section):
+    """How strongly copies are disguised: shares of the characters or words in reach, and why."""
+
+    rates: Annotated[tuple[Share, ...], Field(min_length=1)]
+    reason: Annotated[str, Field(min_length=1)]
+
+
+class Hardening(Section):
+    """Disguised copies of training rows, as shares of the rows of each label; 0 makes none.
+
+    `attacks` are named as in `pipelines.perturbations`; one of them, by chance, makes a copy.
+    """
+
+    spam_share: Annotated[float, Field(ge=0, le=5)]
+    ham_share: Annotated[float, Field(ge=0, le=5)]
+    attacks: dict[str, HardeningAttack]
+
+
 class Training(Section):
     """What one training does by default."""
 
@@ -173,18 +191,27 @@ class Training(Section):
     seed: int
     target_false_positive_rate: Annotated[float, Field(gt=0, lt=0.5)]
     minimum_new_labels: Positive
+    hardening: Hardening
 
 
 class Gates(Section):
-    """Where the gate policies are: floors, margins and slices, as data with reasons."""
+    """Where the gate policies are: floors, margins and slices, as data with reasons.
+
+    A model is asked in up to `workers` processes, where cores are free and what is to be scored
+    costs as much as `parallel_from` texts.
+    """
 
     policy: Path
+    workers: Positive
+    parallel_from: Positive
 
 
 class Registry(Section):
     """MLflow: the tracking server, the registered model, and who and what may approve a version.
 
     `backend_url` is where the tracking server keeps its tables; `{home}` stands for the Weir home.
+    `waiver_signers` may waive missing evidence: name to Ed25519 public key, in hexadecimal
+    (`python -m training waiver public-key`).
     """
 
     tracking_uri: str
@@ -194,6 +221,8 @@ class Registry(Section):
     reviewers: Annotated[tuple[str, ...], Field(min_length=1)]
     required_gates: Annotated[tuple[str, ...], Field(min_length=1)]
     approval_lifetime_hours: Annotated[float, Field(gt=0)]
+    waiver_signers: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+    waiver_days_at_most: Positive
 
 
 class MediaPool(Section):

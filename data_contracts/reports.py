@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 GateVerdict = Literal["pass", "fail", "not_enough_evidence"]
 
@@ -32,6 +33,11 @@ class GateReport:
     """What one gate says of one model.
 
     A gate that says no is data, not an error. `not_enough_evidence` blocks unless waived.
+
+    What `details` may hold for the pictures and the model card, each absent where not measured:
+    `champion` (the name of the model compared with), `champion_metrics` (records of `Metric`: the
+    champion's own figures, matched by name and slice), `curves`, `calibration` ({"challenger":
+    [{"predicted", "observed", "low", "high", "count"}, …], "champion": …}), `attack_costs`.
     """
 
     gate: str
@@ -46,6 +52,13 @@ class GateReport:
     def as_record(self) -> dict[str, Any]:
         """Plain JSON types, as the report file and MLflow hold it."""
         return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """What `as_record` gave. Raises KeyError or TypeError where it is no such record."""
+        metrics = tuple(Metric(**metric) for metric in record["metrics"])
+        texts = {name: tuple(record[name]) for name in ("reasons", "datasets")}
+        return cls(**{**record, "metrics": metrics, **texts})
 
 
 def worst(verdicts: list[GateVerdict]) -> GateVerdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import date
 from pathlib import Path
 
 from data_contracts.command_line import Verb, main
@@ -55,9 +56,32 @@ def _promote(parser: argparse.ArgumentParser) -> None:
         help="a gate report (JSON); repeat for every gate",
     )  # fmt: skip
     parser.add_argument(
-        "--waive", action="append", default=[], metavar="GATE=REASON",
-        help="let a gate without enough evidence pass, for this reason; a fail cannot be waived",
+        "--waiver", type=Path, action="append", default=[], metavar="FILE",
+        help="a signed waiver of evidence that a gate lacks (`training waiver sign`); repeatable",
     )  # fmt: skip
+    parser.add_argument(
+        "--card", type=Path, metavar="FILE", help="the model card that `evaluation card` wrote"
+    )
+
+
+def _waiver(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action", choices=("sign", "public-key"),
+        help="sign with the key in WEIR_WAIVER_KEY, or show its public key for the configuration",
+    )  # fmt: skip
+    parser.add_argument("--version", metavar="V", help="sign: a version's number, or its alias")
+    parser.add_argument("--gate", metavar="G", help="sign: the gate that lacks evidence")
+    parser.add_argument("--figure", metavar="NAME", help="this figure only (default: the gate)")
+    parser.add_argument("--slice", default="all", metavar="S", help="of the figure (default: all)")
+    parser.add_argument("--reason", metavar="TEXT", help="sign: why, kept on record")
+    parser.add_argument(
+        "--until", type=date.fromisoformat, metavar="YYYY-MM-DD",
+        help="sign: the last day it counts, UTC; at most registry.waiver_days_at_most ahead",
+    )  # fmt: skip
+    parser.add_argument("--by", metavar="NAME", help="sign: as in registry.waiver_signers")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="default: waivers/ in the Weir home"
+    )
 
 
 def _approve(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +119,8 @@ VERBS = [
          "training.registration:register", _register),
     Verb("promote", "attach gate reports to a version; if all pass it becomes the challenger",
          "training.registry_commands:promote", _promote),
+    Verb("waiver", "sign a waiver of evidence that a gate lacks, for one version and some days",
+         "training.registry_commands:waiver", _waiver),
     Verb("approve", "demo: approve a version as the demo reviewer",
          "training.registry_commands:approve", _approve),
     Verb("approval", "say whether a version is approved, by whom, and if not why",

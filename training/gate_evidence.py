@@ -21,13 +21,15 @@ GATE_TAG = "weir.gate."
 WAIVER_TAG = "weir.waiver."
 GATES_TAG = "weir.gates"
 EVIDENCE_TAG = "weir.evidence"
-ENOUGH = frozenset({"pass", "waived"})
+WAIVED = "waived"
+ENOUGH = frozenset({"pass", WAIVED})
 
 # The audit trail's words about a version.
 APPROVAL_PREFIX = "approval "
 APPROVAL_SET = "approval set: "
 APPROVAL_DELETED = "approval deleted"
 GATES_RECORDED = "gates: "
+WAIVER_RECORDED = "waiver: "
 
 
 def gate_verdicts(tags: Mapping[str, str]) -> dict[str, str]:
@@ -53,6 +55,21 @@ def missing_evidence(tags: Mapping[str, str], required: Iterable[str]) -> str | 
         if verdict not in ENOUGH:
             return f"gate {gate} says {verdict}"
     return None
+
+
+def overall(verdicts: Mapping[str, str], required: Iterable[str]) -> str:
+    """`passed`, `failed` or `not_enough_evidence`: the one word for every gate together.
+
+    >>> overall({"golden": "pass", "fairness": "waived"}, ["golden", "fairness"])
+    'passed'
+    >>> overall({"golden": "pass"}, ["golden", "fairness"])
+    'not_enough_evidence'
+    """
+    if "fail" in verdicts.values():
+        return "failed"
+    asked = {*required, *verdicts}
+    complete = all(verdicts.get(gate) in ENOUGH for gate in asked)
+    return "passed" if complete else "not_enough_evidence"
 
 
 def evidence_hash(version: ModelVersion) -> str:

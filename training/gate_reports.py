@@ -1,10 +1,10 @@
-"""Gate reports as a model version shows them: tags, figures, files and a readable summary."""
+"""Gate reports as a model version shows them: tags, figures and files."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -13,25 +13,26 @@ import orjson
 
 from data_contracts.errors import BadInput
 from data_contracts.reports import GateVerdict
-from training.gate_evidence import APPROVAL_TAG, APPROVED, GATE_TAG, WAIVER_TAG
-from training.registry.versions import ModelVersion
+from training.gate_evidence import GATE_TAG, WAIVED, WAIVER_TAG
+from training.waivers import Waiver, lacking, not_covered
 
-FIGURES_SHOWN = 12
+CARD = "model_card.html"
 _NOT_IN_METRIC_NAMES = re.compile(r"[^\w\-. /:]")
 _GATE_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One gate's report file: its record, its bytes' hash, and why a lack of evidence was waived.
+    """One gate's report file: its record, its bytes' hash, and the waivers of what it lacks.
 
-    `waiver` is empty where nothing was waived. A gate that says fail cannot be waived.
+    A gate that says fail cannot be waived; one that lacks evidence is waived where its waivers
+    cover everything that it lacks.
     """
 
     path: Path
     record: Mapping[str, Any]
     digest: str
-    waiver: str = ""
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def model(self) -> str:
@@ -45,11 +46,21 @@ class Judgement:
     @property
     def verdict(self) -> str:
         """`pass`, `fail`, `not_enough_evidence` or `waived`."""
-        return "waived" if self.waiver else str(self.record["verdict"])
+        waived = self.waivers and not self.not_waived
+        return WAIVED if waived else str(self.record["verdict"])
+
+    @property
+    def not_waived(self) -> list[tuple[str, str]]:
+        """Figure and slice of what the gate lacks and no waiver covers."""
+        return not_covered(self.record["metrics"], self.waivers)
 
     def tags(self) -> dict[str, str]:
+        """The verdict, and the signed waivers themselves, so that anybody can check them."""
         tags = {f"{GATE_TAG}{self.gate}": f"{self.verdict} {self.digest}"}
-        return tags | ({f"{WAIVER_TAG}{self.gate}": self.waiver} if self.waiver else {})
+        if self.waivers:
+            records = [waiver.as_record() for waiver in self.waivers]
+            tags[f"{WAIVER_TAG}{self.gate}"] = orjson.dumps(records).decode()
+        return tags
 
     def metrics(self) -> dict[str, float]:
         """`gate/figure` and `gate/figure.slice`: MLflow draws the charts of a gate together."""
@@ -66,42 +77,52 @@ class Judgement:
         return [self.path, *(path for path in pictures if path.is_file())]
 
 
-def read_judgements(paths: Sequence[Path], waivers: Mapping[str, str]) -> list[Judgement]:
-    """Read and check the files, one a gate. Raises BadInput that names the file and the problem."""
+def read_judgements(paths: Sequence[Path], waivers: Sequence[Waiver] = ()) -> list[Judgement]:
+    """Read and check the files, one a gate, each with its waivers (whose signatures are not
+    checked here). Raises BadInput that names the file and the problem.
+    """
     found = [_read(path, waivers) for path in paths]
     gates = [judgement.gate for judgement in found]
     for gate in gates:
         if gates.count(gate) > 1:
             raise BadInput(f"two reports of gate {gate}; give one a gate")
-    for gate in waivers:
-        if gate not in gates:
-            raise BadInput(f"--waive {gate}: no report of that gate was given")
+    for waiver in waivers:
+        if waiver.gate not in gates:
+            raise BadInput(f"a waiver of gate {waiver.gate}, and no report of that gate was given")
     return found
 
 
-def summary(
-    version: ModelVersion, judgements: Sequence[Judgement], gates: str, evidence: str
-) -> str:
-    """Markdown for the version's description: verdicts, the figures behind them, what to do."""
-    lines = [
-        f"## Gates {gates.replace('_', ' ')}",
-        "",
-        "| gate | verdict | figures (95 % interval) | cases |",
-        "|---|---|---|---|",
-        *(line for judgement in judgements for line in _rows(judgement)),
-        "",
-        *(f"- {judgement.gate}: {reason}" for judgement in judgements
-          for reason in _reasons(judgement)),
-        "",
-        f"Reports and pictures: artifacts of run `{version.run_id}`, folder `gates/`.",
-        f"Evidence `{evidence}`.",
-    ]  # fmt: skip
-    if gates == "passed":
-        lines.append(f"Approval: a reviewer sets the tag `{APPROVAL_TAG}` to `{APPROVED}`.")
-    return "\n".join(lines)
+def worst_first(metrics: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The judged figures: fails, then lack of evidence, then passes, nearest to its bound first.
+
+    Counts of cases come after the figures of their verdict: they have no interval.
+    """
+    judged = [metric for metric in metrics if metric.get("bound") is not None]
+    return sorted(judged, key=_room)
 
 
-def _read(path: Path, waivers: Mapping[str, str]) -> Judgement:
+def figure(metric: Mapping[str, Any]) -> str:
+    """A figure in words: `recall (language=tr): 0.910 [0.880, 0.930], asked ≥ 0.85`."""
+    value = f"{metric['value']:g}"
+    if metric.get("low") is not None and metric.get("high") is not None:
+        middle, low, high = (three_digits(metric[key]) for key in ("value", "low", "high"))
+        value = f"{middle} [{low}, {high}]"
+    part = "" if metric.get("slice", "all") == "all" else f" ({metric['slice']})"
+    asked = {"at_least": "≥", "at_most": "≤"}.get(str(metric.get("direction")), "")
+    bound = f", asked {asked} {metric['bound']:g}" if metric.get("bound") is not None else ""
+    return f"{str(metric['name']).replace('_', ' ')}{part}: {value}{bound}"
+
+
+def three_digits(value: float) -> str:
+    """Three digits after the point; never `-0.000`.
+
+    >>> three_digits(-0.0001)
+    '0.000'
+    """
+    return f"{round(float(value), 3) + 0.0:.3f}"
+
+
+def _read(path: Path, waivers: Sequence[Waiver]) -> Judgement:
     try:
         content = path.read_bytes()
         record = orjson.loads(content)
@@ -117,14 +138,28 @@ def _read(path: Path, waivers: Mapping[str, str]) -> Judgement:
             f"{', '.join(get_args(GateVerdict))}"
         )
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    return Judgement(path, record, digest, _waiver(gate, verdict, waivers))
+    return Judgement(path, record, digest, _waivers_of(gate, record, digest, waivers))
 
 
-def _waiver(gate: str, verdict: str, waivers: Mapping[str, str]) -> str:
-    reason = waivers.get(gate, "")
-    if reason and verdict == "fail":
-        raise BadInput(f"--waive {gate}: it says fail, which cannot be waived; mend the model")
-    return reason if verdict == "not_enough_evidence" else ""
+def _waivers_of(
+    gate: str, record: Mapping[str, Any], digest: str, waivers: Sequence[Waiver]
+) -> tuple[Waiver, ...]:
+    own = tuple(waiver for waiver in waivers if waiver.gate == gate)
+    lacks = lacking(record["metrics"])
+    for waiver in own:
+        if record["verdict"] != "not_enough_evidence":
+            raise BadInput(
+                f"a waiver of gate {gate}, which says {record['verdict']}; only a lack of evidence "
+                "can be waived"
+            )
+        if waiver.report != digest:
+            raise BadInput(
+                f"the waiver of gate {gate} by {waiver.by} is for another report; sign it again"
+            )
+        if waiver.figure is not None and (waiver.figure, waiver.slice) not in lacks:
+            known = ", ".join(f"{name} ({part})" for name, part in lacks)
+            raise BadInput(f"a waiver of {waiver.covers}, which does not lack evidence; {known} do")
+    return own
 
 
 def _metric_name(gate: str, metric: Mapping[str, Any]) -> str:
@@ -133,27 +168,9 @@ def _metric_name(gate: str, metric: Mapping[str, Any]) -> str:
     return _NOT_IN_METRIC_NAMES.sub("_", name)[:250]
 
 
-def _rows(judgement: Judgement) -> Iterator[str]:
-    """The figures with an interval first: they decide; the others count cases."""
-    judged = [metric for metric in judgement.record["metrics"] if metric.get("bound") is not None]
-    shown = sorted(judged, key=lambda metric: metric.get("low") is None)[:FIGURES_SHOWN]
-    figures = "<br>".join(_figure(metric) for metric in shown)
-    if len(judged) > len(shown):
-        figures += f"<br>and {len(judged) - len(shown)} more"
-    cases = max((metric.get("sample_size", 0) for metric in judged), default=0)
-    yield f"| {judgement.gate} | **{judgement.verdict}** | {figures} | {cases} |"
-
-
-def _figure(metric: Mapping[str, Any]) -> str:
-    value = f"{metric['value']:g}"
-    if metric.get("low") is not None and metric.get("high") is not None:
-        value = f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"
-    part = "" if metric.get("slice", "all") == "all" else f" ({metric['slice']})"
-    asked = {"at_least": "≥", "at_most": "≤"}.get(str(metric.get("direction")), "")
-    name = str(metric["name"]).replace("_", " ")
-    return f"{name}{part}: {value}, asked {asked} {metric['bound']:g}"
-
-
-def _reasons(judgement: Judgement) -> list[str]:
-    waived = [f"waived: {judgement.waiver}"] if judgement.waiver else []
-    return [*waived, *map(str, judgement.record.get("reasons", []))]
+def _room(metric: Mapping[str, Any]) -> tuple[int, bool, float]:
+    """Sorts worst first: verdict, counts after figures, then the distance to the bound."""
+    order = {"fail": 0, "not_enough_evidence": 1}
+    side = 1.0 if metric.get("direction") == "at_least" else -1.0
+    distance = side * (float(metric["value"]) - float(metric["bound"]))
+    return order.get(str(metric.get("verdict")), 2), metric.get("low") is None, distance

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -27,31 +28,39 @@ from training.gate_evidence import (
     EVIDENCE_TAG,
     GATES_RECORDED,
     GATES_TAG,
+    WAIVER_RECORDED,
+    WAIVER_TAG,
     evidence_hash,
     gate_verdicts,
     missing_evidence,
+    overall,
 )
-from training.gate_reports import Judgement, summary
+from training.gate_reports import Judgement
 from training.registry import CHALLENGER, CHAMPION, TRAINER, Connection, ModelVersion
+from training.version_summary import summary
+from training.waivers import WaiverRules, problem, waived_without_right
 
 CHAMPION_SET = "alias set: champion"
 CHALLENGER_SET = "alias set: challenger"
 CHALLENGER_DROPPED = "alias dropped: challenger"
 WEIR = "weir"
+LONGEST_ENTRY = 255  # characters of the audit trail's `what`
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Whose approval counts, on which gates, and for how long."""
+    """Whose approval counts, on which gates, for how long, and who may waive what they lack."""
 
     reviewers: frozenset[str]
     required_gates: tuple[str, ...]
     lifetime: timedelta
+    waivers: WaiverRules
 
     @classmethod
     def of(cls, settings: RegistrySettings) -> Rules:
         hours = timedelta(hours=settings.approval_lifetime_hours)
-        return cls(frozenset(settings.reviewers), settings.required_gates, hours)
+        reviewers, waivers = frozenset(settings.reviewers), WaiverRules.of(settings)
+        return cls(reviewers, settings.required_gates, hours, waivers)
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ def decide(
     reason = (
         _tag_problem(version)
         or (str(tampering) if tampering else None)
-        or _evidence_problem(version, rows, rules)
+        or _evidence_problem(version, rows, rules, now)
         or _record_problem(version, row, rules, now)
     )
     if reason or row is None:
@@ -111,25 +120,31 @@ class Promotion:
             registry.connect(settings), open_state(settings.state_url), Rules.of(settings.registry)
         )
 
-    def promote(self, reference: str | int, judgements: Sequence[Judgement]) -> Promoted:
+    def promote(
+        self, reference: str | int, judgements: Sequence[Judgement], card: Path | None = None
+    ) -> Promoted:
         """Attach the gates' reports; the version becomes challenger where all let it pass.
 
-        Idempotent: the same reports give the same evidence, and an approval stays valid.
+        Idempotent: the same reports give the same evidence, and an approval stays valid. Raises
+        BadInput for a report of another model, a waiver that does not count, a card of other
+        reports.
         """
         version = registry.get_version(self.connection, reference)
         for judgement in judgements:
             _check_that_it_judged(version, judgement)
-        self._attach(version, judgements)
-        tags = {key: value for judgement in judgements for key, value in judgement.tags().items()}
-        version = self._tagged(version, tags)
-        gates = _overall(version, self.rules)
+            self._check_waivers(version, judgement)
+        if card is not None:
+            _check_card(card, judgements)
+        page = self._attach(version, judgements, card)
+        version = self._tagged(version, judgements)
+        gates = overall(gate_verdicts(version.tags), self.rules.required_gates)
         evidence = evidence_hash(version)
         registry.set_tags(
             self.connection, version.number, {GATES_TAG: gates, EVIDENCE_TAG: evidence}
         )
-        registry.describe(
-            self.connection, version.number, summary(version, judgements, gates, evidence)
-        )
+        text = summary(version, judgements, gates, evidence, page, card=card is not None)
+        registry.describe(self.connection, version.number, text)
+        self._record_waivers(version, judgements, evidence)
         self._record_once(TRAINER, f"{GATES_RECORDED}{gates}", version, evidence)
         return Promoted(version, self._challenge(version, gates), gates)
 
@@ -145,10 +160,12 @@ class Promotion:
         Raises BadInput, before the tag is set, where the gates' evidence is not complete.
         """
         version = registry.get_version(self.connection, reference)
-        problem = missing_evidence(version.tags, self.rules.required_gates)
-        if problem:
+        missing = missing_evidence(version.tags, self.rules.required_gates) or waived_without_right(
+            version, self.rules.waivers, self.clock()
+        )
+        if missing:
             raise BadInput(
-                f"{version.uri} cannot be approved: {problem}; run `python -m evaluation gate` and "
+                f"{version.uri} cannot be approved: {missing}; run `python -m evaluation gate` and "
                 "`python -m training promote` first"
             )
         registry.set_tags(reviewer, version.number, {APPROVAL_TAG: APPROVED})
@@ -161,8 +178,8 @@ class Promotion:
     def make_champion(self, reference: str | int) -> None:
         """The version passed its rollout: it is the champion now and challenger no more.
 
-        Idempotent. Raises BadInput for a version that nobody approved; an approval that ran out
-        during the rollout still counts.
+        Idempotent. Raises BadInput for a version that nobody approved; an approval or a waiver
+        that ran out during the rollout still counts.
         """
         version = registry.get_version(self.connection, reference)
         rows = audit_trail.entries(self.trail, version.uri)
@@ -181,15 +198,43 @@ class Promotion:
         if version is not None and self._drop_challenger_alias(version):
             self._record_alias(CHALLENGER_DROPPED, version, "")
 
-    def _attach(self, version: ModelVersion, judgements: Sequence[Judgement]) -> None:
-        """Reports, pictures and figures go to the version's run."""
+    def _check_waivers(self, version: ModelVersion, judgement: Judgement) -> None:
+        for waiver in judgement.waivers:
+            found = problem(waiver, version, judgement.digest, self.rules.waivers, self.clock())
+            if found:
+                raise BadInput(f"waiver of gate {judgement.gate}: {found}")
+
+    def _attach(
+        self, version: ModelVersion, judgements: Sequence[Judgement], card: Path | None
+    ) -> str:
+        """Reports, pictures, figures and the card go to the run; the address of its page."""
         figures = {key: value for said in judgements for key, value in said.metrics().items()}
         files = {str(path): f"gates/{said.gate}" for said in judgements for path in said.files()}
+        if card is not None:
+            files[str(card)] = "gates"
         registry.attach(self.connection, version.run_id, metrics=figures, files=files)
+        return registry.run_page(self.connection, version.run_id)
 
-    def _tagged(self, version: ModelVersion, tags: dict[str, str]) -> ModelVersion:
+    def _tagged(self, version: ModelVersion, judgements: Sequence[Judgement]) -> ModelVersion:
+        """Set the gates' tags; a waiver of an earlier report goes."""
+        tags = {key: value for judgement in judgements for key, value in judgement.tags().items()}
         registry.set_tags(self.connection, version.number, tags)
+        for key in (f"{WAIVER_TAG}{judgement.gate}" for judgement in judgements):
+            if key in version.tags and key not in tags:
+                registry.drop_tag(self.connection, version.number, key)
         return registry.get_version(self.connection, version.number)
+
+    def _record_waivers(
+        self, version: ModelVersion, judgements: Sequence[Judgement], evidence: str
+    ) -> None:
+        """Each once on this evidence, under the name of the person who signed it."""
+        rows = audit_trail.entries(self.trail, version.uri)
+        known = {(row.what, row.evidence) for row in rows}
+        for waiver in (waiver for judgement in judgements for waiver in judgement.waivers):
+            what = f"{WAIVER_RECORDED}{waiver.covers}, until {waiver.until}: {waiver.reason}"
+            what = what[:LONGEST_ENTRY]  # the evidence covers the whole of it
+            if (what, evidence) not in known:
+                audit_trail.record(self.trail, waiver.by, what, version.uri, evidence, self.clock())
 
     def _challenge(self, version: ModelVersion, gates: str) -> bool:
         if gates != "passed":
@@ -249,6 +294,21 @@ def _check_that_it_judged(version: ModelVersion, judgement: Judgement) -> None:
         )
 
 
+def _check_card(card: Path, judgements: Sequence[Judgement]) -> None:
+    """The card names the digest of every report and the signature of every waiver it tells of."""
+    try:
+        text = card.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"model card {card}: {error.strerror}; run `evaluation card`") from None
+    marks = [judgement.digest for judgement in judgements]
+    marks += [waiver.signature for judgement in judgements for waiver in judgement.waivers]
+    if any(mark not in text for mark in marks):
+        raise BadInput(
+            f"{card} tells of other reports or waivers; run `python -m evaluation card` with the "
+            "very same --gate and --waiver"
+        )
+
+
 def _tag_problem(version: ModelVersion) -> str | None:
     value = version.tags.get(APPROVAL_TAG)
     if value is None:
@@ -256,14 +316,16 @@ def _tag_problem(version: ModelVersion) -> str | None:
     return None if value == APPROVED else f"tag {APPROVAL_TAG} is {value!r}, not {APPROVED}"
 
 
-def _evidence_problem(version: ModelVersion, rows: Sequence[Entry], rules: Rules) -> str | None:
-    problem = missing_evidence(version.tags, rules.required_gates)
-    if problem:
-        return problem
+def _evidence_problem(
+    version: ModelVersion, rows: Sequence[Entry], rules: Rules, now: datetime
+) -> str | None:
+    missing = missing_evidence(version.tags, rules.required_gates)
+    if missing:
+        return missing
     row = _latest(rows, GATES_RECORDED)
     if row is None or row.evidence != evidence_hash(version):
         return "the gates' tags are not what `training promote` recorded; run it again"
-    return None
+    return waived_without_right(version, rules.waivers, now)
 
 
 def _record_problem(
@@ -281,15 +343,6 @@ def _record_problem(
         hours = rules.lifetime.total_seconds() / 3600
         return f"the approval of {row.at:%Y-%m-%d %H:%M} UTC ran out after {hours:g} hours"
     return None
-
-
-def _overall(version: ModelVersion, rules: Rules) -> str:
-    """`passed`, `failed` or `not_enough_evidence`, over every required gate."""
-    problem = missing_evidence(version.tags, rules.required_gates)
-    if problem is None:
-        return "passed"
-    failed = any(verdict == "fail" for verdict in gate_verdicts(version.tags).values())
-    return "failed" if failed else "not_enough_evidence"
 
 
 def _latest(rows: Sequence[Entry], prefix: str) -> Entry | None:

@@ -1,4 +1,4 @@
-"""The verbs about versions: promote, approve, approval, lineage. `register` is in `registration`.
+"""The verbs about versions: promote, waiver, approve, approval, lineage.
 
 Orchestrators poll `approval`, so nothing here imports more than it needs.
 """
@@ -6,31 +6,66 @@ Orchestrators poll `approval`, so nothing here imports more than it needs.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from data_contracts.config import Settings
 from data_contracts.errors import BadInput
+from data_contracts.files import write_atomically
 from pipelines import audit_trail
 from pipelines.state import open_state
 from training import registry
 from training.gate_evidence import gate_verdicts
 from training.gate_reports import read_judgements
 from training.promotion import Promotion
+from training.waivers import (
+    WaiverRules,
+    draft,
+    private_key_of,
+    problem,
+    public_key,
+    read_waiver,
+    signed,
+)
 
 
 def promote(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Attach gate reports; where all let the version pass it becomes the challenger."""
-    judgements = read_judgements(arguments.gate, _waivers(arguments.waive))
-    done = Promotion.of(settings).promote(arguments.version, judgements)
+    waivers = [read_waiver(path) for path in arguments.waiver]
+    judgements = read_judgements(arguments.gate, waivers)
+    done = Promotion.of(settings).promote(arguments.version, judgements, arguments.card)
     return {
         "version": done.version.number,
         "promoted": done.promoted,
         "gates": done.gates,
         "verdicts": gate_verdicts(done.version.tags),
     }
+
+
+def waiver(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """Sign a waiver of what a recorded report lacks, or show the public key of one's own key."""
+    private_key = private_key_of()
+    if arguments.action == "public-key":
+        return {"public_key": public_key(private_key)}
+    needed = ("version", "gate", "reason", "until", "by")
+    if missing := [f"--{name}" for name in needed if getattr(arguments, name) is None]:
+        raise BadInput(f"waiver sign needs {', '.join(missing)}")
+    version = registry.get_version(registry.connect(settings), arguments.version)
+    wanted = draft(
+        version, arguments.gate, reason=arguments.reason, by=arguments.by, until=arguments.until,
+        now=datetime.now(UTC), figure=arguments.figure, part=arguments.slice,
+    )  # fmt: skip
+    done = signed(wanted, private_key)
+    rules = WaiverRules.of(settings.registry)
+    if found := problem(done, version, done.report, rules, done.signed_at):
+        raise BadInput(f"this waiver would not count: {found}")
+    folder = settings.home / "waivers"
+    name = f"{version.model}-{version.number}-{done.gate}-{done.signature[:8]}.json"
+    path = arguments.output or folder / name
+    write_atomically(path, orjson.dumps(done.as_record(), option=orjson.OPT_INDENT_2))
+    return {"waiver": str(path), "covers": done.covers, "until": str(done.until)}
 
 
 def approve(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -78,7 +113,7 @@ def lineage(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]
         "uri": version.uri,
         "created_at": version.created_at.isoformat(),
         "run_id": version.run_id,
-        "run": _run_page(connection, version.run_id),
+        "run": f"{connection.tracking_uri}/{registry.run_page(connection, version.run_id)}",
         **{
             key.removeprefix("weir."): _plain(value)
             for key, value in sorted(version.tags.items())
@@ -89,20 +124,6 @@ def lineage(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]
             for row in rows
         ],
     }
-
-
-def _run_page(connection: registry.Connection, run_id: str) -> str:
-    run = connection.call("GET", "runs/get", run_id=run_id)["run"]
-    experiment_id = run["info"]["experiment_id"]
-    return f"{connection.tracking_uri}/#/experiments/{experiment_id}/runs/{run_id}"
-
-
-def _waivers(given: Sequence[str]) -> dict[str, str]:
-    pairs = [item.partition("=") for item in given]
-    for gate, _, reason in pairs:
-        if not gate or not reason.strip():
-            raise BadInput(f"--waive {gate!r}: write GATE=REASON, the reason is kept on record")
-    return {gate: reason.strip() for gate, _, reason in pairs}
 
 
 def _plain(value: str) -> Any:

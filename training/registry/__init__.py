@@ -6,7 +6,7 @@ MLflow takes seconds to import, so it is imported only when a call needs it.
 from training.registry.artefact import log_version
 from training.registry.connection import REVIEWER, TRAINER, Connection, NotInRegistry, connect
 from training.registry.download import download
-from training.registry.training_run import MlflowTrialLog, attach, training_run
+from training.registry.training_run import MlflowTrialLog, attach, run_page, training_run
 from training.registry.versions import (
     CHALLENGER,
     CHAMPION,
@@ -15,6 +15,7 @@ from training.registry.versions import (
     champion_version,
     describe,
     drop_alias,
+    drop_tag,
     find_version,
     get_version,
     set_alias,
@@ -37,9 +38,11 @@ __all__ = [
     "describe",
     "download",
     "drop_alias",
+    "drop_tag",
     "find_version",
     "get_version",
     "log_version",
+    "run_page",
     "set_alias",
     "set_tags",
     "training_run",

@@ -131,6 +131,12 @@ def attach(
             _log_datasets(client, run_id, datasets)
 
 
+def run_page(connection: Connection, run_id: str) -> str:
+    """The run's page in MLflow, relative to wherever MLflow is reached: `#/experiments/…`."""
+    run = connection.call("GET", "runs/get", run_id=run_id)["run"]
+    return f"#/experiments/{run['info']['experiment_id']}/runs/{run_id}"
+
+
 def _experiment(client: MlflowClient, name: str) -> str:
     found = client.get_experiment_by_name(name)
     return str(found.experiment_id if found else client.create_experiment(name))

@@ -88,6 +88,13 @@ def set_tags(connection: Connection, number: int, tags: Mapping[str, str]) -> No
         )
 
 
+def drop_tag(connection: Connection, number: int, key: str) -> None:
+    """Remove a tag of a version; nothing happens where it does not exist."""
+    name, version = connection.model_name, str(number)
+    with suppress(NotInRegistry):
+        connection.call("DELETE", "model-versions/delete-tag", name=name, version=version, key=key)
+
+
 def describe(connection: Connection, number: int, markdown: str) -> None:
     """Write the version's description, at most 5,000 characters: the rest is cut with a note."""
     note = "\n\n… shortened; the reports are in the run's artifacts."

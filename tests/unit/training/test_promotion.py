@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+import orjson
 import pytest
 
 from pipelines.audit_trail import Entry, Tampering
 from training.gate_evidence import evidence_hash, gate_verdicts, missing_evidence
 from training.promotion import Rules, decide
 from training.registry import ModelVersion
+from training.waivers import Waiver, WaiverRules, public_key, signed
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
-RULES = Rules(frozenset({"ada"}), ("golden", "fairness"), timedelta(hours=72))
+KEY = "07" * 32
+RULES = Rules(
+    frozenset({"ada"}),
+    ("golden", "fairness"),
+    timedelta(hours=72),
+    WaiverRules({"grace": public_key(KEY)}, 14),
+)
+REPORT, ARTEFACT = f"sha256:{'b' * 64}", f"sha256:{'c' * 64}"
+
+
+def _waiver(by_key: str = KEY, **changes: object) -> Waiver:
+    fields = {
+        "version": "models:/spam/3", "artefact": ARTEFACT, "gate": "fairness", "report": REPORT,
+        "reason": "one language so far", "by": "grace", "signed_at": NOON - timedelta(hours=1),
+        "until": date(2026, 1, 7), **changes,
+    }  # fmt: skip
+    return signed(Waiver.model_validate(fields), by_key)
+
+
+def _tag(*waivers: Waiver) -> str:
+    return orjson.dumps([waiver.as_record() for waiver in waivers]).decode()
+
+
 VERSION = ModelVersion(
     model="spam",
     number=3,
@@ -22,9 +46,9 @@ VERSION = ModelVersion(
     created_at=NOON - timedelta(hours=1),
     tags={
         "weir.gate.golden": "pass sha256:aa",
-        "weir.gate.fairness": "waived sha256:bb",
-        "weir.waiver.fairness": "one language",
-        "weir.artefact": "sha256:cc",
+        "weir.gate.fairness": f"waived {REPORT}",
+        "weir.waiver.fairness": _tag(_waiver()),
+        "weir.artefact": ARTEFACT,
         "weir.approval": "approved",
     },
     aliases=("challenger",),
@@ -93,10 +117,43 @@ def test_a_broken_trail_approves_nothing() -> None:
     assert reason == "audit trail row 7: was changed"
 
 
+@pytest.mark.parametrize(
+    ("tag", "reason"),
+    [
+        ("one language", "holds no signed waiver"),
+        ("[]", "holds no signed waiver"),
+        (_tag(_waiver(by="eve")), "eve may not waive; registry.waiver_signers has grace"),
+        (_tag(_waiver(by_key="08" * 32)), "the signature is not grace's"),
+        (_tag(_waiver().model_copy(update={"until": date(2026, 1, 9)})), "changed after it"),
+        (_tag(_waiver(version="models:/spam/4")), "is for models:/spam/4"),
+        (_tag(_waiver(artefact=REPORT)), "and its files, not for models:/spam/3"),
+        (_tag(_waiver(report=ARTEFACT)), "the gate judged again since"),
+        (_tag(_waiver(until=date(2026, 1, 20))), "more than 14 days after"),
+        (_tag(_waiver(signed_at=NOON + timedelta(hours=1))), "which is to come"),
+        (_tag(_waiver(until=date(2026, 1, 4))), "ended on 2026-01-04"),
+    ],
+)
+def test_a_waiver_that_does_not_count_is_no_evidence_and_says_why(tag: str, reason: str) -> None:
+    version = _with_tags(waiver__fairness=tag)
+    rows = [_row("trainer", "gates: passed", version), _row("ada", ROWS[1].what, version)]
+    assert reason in decide(version, rows, None, RULES, NOON).reason
+
+
+def test_an_expired_waiver_ends_an_approval_that_was_valid_before() -> None:
+    last = datetime(2026, 1, 7, 23, 59, 59, tzinfo=UTC)
+    assert decide(VERSION, ROWS, None, RULES, last).approved
+    late = decide(VERSION, ROWS, None, RULES, last + timedelta(seconds=1))
+    assert late.reason == (
+        "gate fairness: the waiver by grace ended on 2026-01-07; bring evidence or sign anew"
+    )
+
+
 def test_an_approval_lasts_to_the_last_second_of_its_lifetime() -> None:
     end = NOON + timedelta(hours=72)
-    assert decide(VERSION, ROWS, None, RULES, end).approved
-    late = decide(VERSION, ROWS, None, RULES, end + timedelta(seconds=1))
+    version = _with_tags(waiver__fairness=_tag(_waiver(until=date(2026, 1, 19))))
+    rows = [_row("trainer", "gates: passed", version), _row("ada", ROWS[1].what, version)]
+    assert decide(version, rows, None, RULES, end).approved
+    late = decide(version, rows, None, RULES, end + timedelta(seconds=1))
     assert late.reason == "the approval of 2026-01-05 12:00 UTC ran out after 72 hours"
 
 
