@@ -1,9 +1,10 @@
 """**A candidate from new labels**, judged by three gates.
 
-train → register → golden, adversarial and fairness gate → promote, whenever `weir_labels` is
-renewed. Too few new labels: everything is skipped. A gate that says no is data: `promote` records
-it, is shown as skipped, and no rollout starts. All gates passed: the version becomes
-`challenger` and `weir_challenger` is renewed. Beside it the configured encoder is quantised.
+train → register → golden, adversarial and fairness gate → model card → promote, whenever
+`weir_labels` is renewed. Too few new labels: everything is skipped. A gate that says no is data:
+`promote` records it, is shown as skipped, and no rollout starts. All gates passed: the version
+becomes `challenger` and `weir_challenger` is renewed. Beside it the configured encoder is
+quantised.
 """
 
 from airflow.sdk import DAG
@@ -27,7 +28,11 @@ with DAG(
         PlatformStep(step=gate, values={"model": registered["uri"]}).output
         for gate in ("gate_golden", "gate_adversarial", "gate_fairness")
     ]
+    reports = [gate["report"] for gate in gates]
+    card = PlatformStep(
+        step="model_card", values={"model": registered["uri"], "gate": reports}
+    ).output
     PlatformStep(
         step="promote",
-        values={"version": registered["version"], "gate": [gate["report"] for gate in gates]},
+        values={"version": registered["version"], "gate": reports, "card": card["card"]},
     )

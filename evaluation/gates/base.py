@@ -11,6 +11,7 @@ import numpy as np
 from data_contracts.events import Event
 from data_contracts.protocols import Assessor
 from data_contracts.reports import GateReport, GateVerdict, Metric, worst
+from evaluation.gates.origin import NOTHING_KNOWN, Origin
 from evaluation.gates.policy import Rule
 from evaluation.gates.suite import Suite
 from evaluation.metrics import Booleans, Estimate, Floats
@@ -20,10 +21,11 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Contender:
-    """A model with the name that reports call it by."""
+    """A model with the name that reports call it by, and what is known of its training."""
 
     name: str
     assessor: Assessor
+    origin: Origin = NOTHING_KNOWN
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,15 @@ class Gate(Protocol):
 
 
 def answers(contender: Contender, events: Sequence[Event]) -> Answers:
-    """The model's own inference over the events, in their order, in batches of BATCH."""
+    """The model's own inference over the events, in their order, in batches of BATCH.
+
+    An assessor that divides the work itself says so: its `batch` is None.
+    """
+    batch = getattr(contender.assessor, "batch", BATCH) or max(len(events), 1)
     assessed = [
         assessment
-        for start in range(0, len(events), BATCH)
-        for assessment in contender.assessor.assess(events[start : start + BATCH])
+        for start in range(0, len(events), batch)
+        for assessment in contender.assessor.assess(events[start : start + batch])
     ]
     return Answers(
         np.array([assessment.score for assessment in assessed], dtype=np.float64),
@@ -67,8 +73,12 @@ def measured(
     rule: Rule | None = None,
     *,
     part: str = "all",
+    verdict: GateVerdict | None = None,
 ) -> Metric:
-    """A figure with its verdict under `rule`; only shown where there is no rule."""
+    """A figure with its verdict under `rule`; only shown where there is no rule.
+
+    `verdict` stands in for the rule's own where a test decides, for example one of several.
+    """
     return Metric(
         name=name,
         value=estimate.value,
@@ -78,7 +88,7 @@ def measured(
         bound=rule.bound if rule else None,
         direction=rule.direction if rule else None,
         slice=part,
-        verdict=rule.judge(estimate) if rule else None,
+        verdict=verdict or (rule.judge(estimate) if rule else None),
     )
 
 

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 
 import numpy as np
 
 from data_contracts.reports import GateReport, Metric
 from evaluation.gates.base import Answers, Contender, answers, counted, measured, report
-from evaluation.gates.policy import FigureName, Golden
-from evaluation.gates.suite import Suite
-from evaluation.metrics import (
-    Booleans,
-    Estimate,
-    Floats,
-    average_precision,
-    clopper_pearson,
-    curve,
-    false_positive_rate_at,
-    paired_bootstrap,
-    recall_at,
+from evaluation.gates.golden_calibration import calibration
+from evaluation.gates.golden_figures import (
+    curves,
+    difference,
+    estimated,
+    has_both,
+    reliability,
+    sample_size,
+    share,
 )
+from evaluation.gates.golden_guards import kept_promise, reach, seen_in_training, without_context
+from evaluation.gates.golden_slices import paired_slices, slices
+from evaluation.gates.policy import Golden
+from evaluation.gates.suite import Suite
+from evaluation.metrics import Booleans, clopper_pearson, paired_bootstrap
 
-CURVE_POINTS = 200
+__all__ = ["GoldenGate", "share"]
 
 
 class GoldenGate:
-    """Floors on the ordinary cases and their slices, and non-inferiority to the champion."""
+    """Floors, named cases, guards against a suite that tells nothing, and the champion.
+
+    Floors and comparisons hold for the ordinary cases that the model was not trained on; named
+    cases are all asked, since one that was trained on and still goes wrong is worse. Calibration
+    and thresholds promise something for the corpora that they were fitted on, no others.
+    """
 
     name = "golden"
 
@@ -39,21 +46,45 @@ class GoldenGate:
     ) -> GateReport:
         given = answers(model, suite.events)
         before = answers(champion, suite.events) if champion else None
+        seen = model.origin.saw(suite)
         kinds = suite.slices("kind")
-        ordinary = kinds.get("kind=ordinary", np.zeros(len(suite.cases), dtype=bool))
+        ordinary = kinds.get("kind=ordinary", np.zeros(len(suite.cases), dtype=bool)) & ~seen
         judged, own = suite.where(ordinary), given.where(ordinary)
-        old = before.where(ordinary) if before else None
+        near = ~model.origin.beyond_corpora(judged)
         metrics = [
             *self._counts(judged),
             *self._floors(judged, own, rng),
-            *self._slices(judged, own),
+            *self._named(suite, given, kinds),
+            *slices(self._policy.slices, judged, own),
+            *kept_promise(self._policy.promise, model.origin, judged.where(near), own.where(near)),
+            *calibration(self._policy.calibration, judged.where(near), own.where(near)),
+            *seen_in_training(self._policy.seen, model.origin, kinds, seen),
+            *without_context(
+                self._policy.without_context, judged, own, model, rng, self._policy.resamples
+            ),
+            *reach(self._policy.reach, model.origin, judged, own),
             *_shown(suite, given, kinds),
         ]
-        if old is not None and _has_both(judged.labels):
-            metrics += self._against(judged, own, old, rng)
+        old = before.where(ordinary) if before else None
+        if champion is not None and before is not None:
+            fair = ordinary & ~champion.origin.saw(suite)
+            metrics += self._against(
+                suite.where(fair), given.where(fair), before.where(fair), rng
+            )  # fmt: skip
         details = {
             "champion": champion.name if champion else None,
-            "curves": _curves(judged.labels, {"challenger": own, "champion": old}),
+            "left_out_as_seen_in_training": int(seen.sum()),
+            "training_rows_known": model.origin.seen is not None,
+            "curves": curves(judged.labels, {"challenger": own, "champion": old}),
+            "calibration": {
+                name: reliability(judged.labels, one.scores)
+                for name, one in (("challenger", own), ("champion", old))
+                if one is not None
+            },
+            "champion_metrics": [
+                asdict(metric)
+                for metric in (slices(self._policy.slices, judged, old) if old else ())
+            ],
         }
         return report(self.name, suite, model, metrics, details)
 
@@ -66,78 +97,43 @@ class GoldenGate:
         ]
 
     def _floors(self, suite: Suite, given: Answers, rng: np.random.Generator) -> Iterator[Metric]:
-        if not _has_both(suite.labels):
+        if not has_both(suite.labels):
             return
         for name, rule in self._policy.figures.items():
-            estimate = self._estimate(name, suite, given, rng)
-            yield measured(name, estimate, _sample_size(name, suite.labels), rule)
+            estimate = estimated(name, suite, given, rng, self._policy.resamples)
+            yield measured(name, estimate, sample_size(name, suite.labels), rule)
 
-    def _estimate(
-        self, name: FigureName, suite: Suite, given: Answers, rng: np.random.Generator
-    ) -> Estimate:
-        labels = suite.labels
-        if name != "average_precision":
-            return share(name, labels, given.positive)
-        return paired_bootstrap(
-            lambda weights: average_precision(labels, given.scores, weights),
-            suite.groups,
-            rng,
-            resamples=self._policy.resamples,
-        )
-
-    def _slices(self, suite: Suite, given: Answers) -> Iterator[Metric]:
-        policy = self._policy.slices
-        for by in policy.by:
-            for part, rows in suite.slices(by).items():
-                labels, positive = suite.labels[rows], given.positive[rows]
-                for name, rule in policy.figures.items():
-                    size = _sample_size(name, labels)
-                    needed = policy.minimum.spam if name == "recall" else policy.minimum.ham
-                    if size and name != "average_precision":
-                        estimate = share(name, labels, positive)
-                        enough = rule if size >= needed else None
-                        yield measured(name, estimate, size, enough, part=part)
+    def _named(
+        self, suite: Suite, given: Answers, kinds: Mapping[str, Booleans]
+    ) -> Iterator[Metric]:
+        """The share of the named cases that is answered as it must be, and of each family shown."""
+        for kind, rule in self._policy.named.items():
+            rows = kinds.get(f"kind={kind}")
+            if rows is None:
+                continue
+            right = given.positive == (kind == "must_catch")
+            size = int(rows.sum())
+            estimate = clopper_pearson(int((right & rows).sum()), size)
+            yield measured(f"{kind}_right", estimate, size, rule)
+            for part, of_family in suite.slices("family").items():
+                if size := int((rows & of_family).sum()):
+                    found = clopper_pearson(int((right & rows & of_family).sum()), size)
+                    yield measured(f"{kind}_right", found, size, part=part)
 
     def _against(
         self, suite: Suite, given: Answers, before: Answers, rng: np.random.Generator
-    ) -> Iterator[Metric]:
+    ) -> list[Metric]:
+        """All ordinary cases that neither model was trained on, and then slice by slice."""
+        if not has_both(suite.labels):
+            return []
+        metrics = []
         for name, rule in self._policy.champion.items():
-            difference = _difference(name, suite.labels, given, before)
+            change = difference(name, suite.labels, given, before)
             resamples = self._policy.resamples
-            estimate = paired_bootstrap(difference, suite.groups, rng, resamples=resamples)
-            size = _sample_size(name, suite.labels)
-            yield measured(f"{name}_over_champion", estimate, size, rule)
-
-
-def share(name: str, labels: Booleans, positive: Booleans) -> Estimate:
-    """Recall or false-positive rate with its exact interval; needs rows of that label."""
-    among = labels if name == "recall" else ~labels
-    return clopper_pearson(int((positive & among).sum()), int(among.sum()))
-
-
-def _difference(
-    name: FigureName, labels: Booleans, given: Answers, before: Answers
-) -> Callable[[Floats], float]:
-    def difference(weights: Floats) -> float:
-        return _figure(name, labels, given, weights) - _figure(name, labels, before, weights)
-
-    return difference
-
-
-def _figure(name: FigureName, labels: Booleans, given: Answers, weights: Floats) -> float:
-    if name == "average_precision":
-        return average_precision(labels, given.scores, weights)
-    figure = recall_at if name == "recall" else false_positive_rate_at
-    return figure(labels, given.positive, weights)
-
-
-def _sample_size(name: str, labels: Booleans) -> int:
-    sizes = {"recall": int(labels.sum()), "false_positive_rate": int((~labels).sum())}
-    return sizes.get(name, len(labels))
-
-
-def _has_both(labels: Booleans) -> bool:
-    return bool(labels.any() and (~labels).any())
+            estimate = paired_bootstrap(change, suite.groups, rng, resamples=resamples)
+            size = sample_size(name, suite.labels)
+            metrics.append(measured(f"{name}_over_champion", estimate, size, rule))
+        return metrics + list(paired_slices(self._policy.champion_slices, suite, given, before))
 
 
 def _shown(suite: Suite, given: Answers, kinds: Mapping[str, Booleans]) -> Iterator[Metric]:
@@ -146,27 +142,7 @@ def _shown(suite: Suite, given: Answers, kinds: Mapping[str, Booleans]) -> Itera
     if rows is None:
         return
     for name in ("recall", "false_positive_rate"):
-        size = _sample_size(name, suite.labels[rows])
+        size = sample_size(name, suite.labels[rows])
         if size:
             estimate = share(name, suite.labels[rows], given.positive[rows])
             yield measured(name, estimate, size, part="kind=chosen")
-
-
-def _curves(labels: Booleans, models: Mapping[str, Answers | None]) -> dict[str, Any]:
-    """At most CURVE_POINTS points of each model's curve, for the pictures."""
-    drawn: dict[str, Any] = {}
-    for name, given in models.items():
-        if given is not None and _has_both(labels):
-            points = curve(labels, given.scores)
-            last = len(points.recall) - 1
-            kept = np.unique(np.linspace(0, last, CURVE_POINTS).astype(int))
-            drawn[name] = {
-                "recall": points.recall[kept].tolist(),
-                "precision": points.precision[kept].tolist(),
-                "false_positive_rate": points.false_positive_rate[kept].tolist(),
-                "operating_point": {
-                    "recall": recall_at(labels, given.positive),
-                    "false_positive_rate": false_positive_rate_at(labels, given.positive),
-                },
-            }
-    return drawn

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import orjson
 import pyarrow.compute as pc
 
 from data_contracts.config import Settings
@@ -22,8 +23,9 @@ from data_contracts.events import Event
 from data_contracts.labels import LabelledEvent
 from evaluation.metrics import Booleans, Integers
 from pipelines import lake
+from pipelines.golden_cases import read_cases
 from pipelines.holdout import held_out, judged
-from pipelines.near_duplicates import group_related
+from pipelines.near_duplicates import Components, group_near_duplicates, group_related
 from training.labelled_rows import read_datasets
 
 UNKNOWN_LANGUAGE = "und"  # BCP 47: undetermined
@@ -88,8 +90,7 @@ class Suite:
     @property
     def version(self) -> str:
         """A digest of every case: two reports with one version judged the same questions."""
-        lines = (f"{case.event.event_id}\0{case.event.text}\0{case.is_spam}" for case in self.cases)
-        return hashlib.sha256("\1".join(sorted(lines)).encode("utf-8")).hexdigest()[:16]
+        return hashlib.sha256(b"\1".join(sorted(map(_question, self.cases)))).hexdigest()[:16]
 
     def where(self, chosen: Booleans) -> Suite:
         """The cases at which `chosen: bool[n]` is true."""
@@ -103,6 +104,16 @@ class Suite:
             f"{by}={value}": np.array([other == value for other in values], dtype=bool)
             for value in sorted({value for value in values if value is not None})
         }
+
+    def with_cases(self, cases: Sequence[Case]) -> Suite:
+        """These cases too, in the groups of those that they are near-duplicates of."""
+        if not cases:
+            return self
+        every = (*self.cases, *cases)
+        components = Components(len(every))
+        components.join_equal([*self.groups.tolist(), *[None] * len(cases)])
+        components.join_equal(group_near_duplicates([case.event.text for case in every]).tolist())
+        return Suite(every, components.numbers(), self.left_out)
 
     @property
     def ordinary(self) -> Suite:
@@ -125,6 +136,25 @@ def suite_of(
     return Suite(cases, group_related(rows), left_out)
 
 
+def golden_cases(folder: Path) -> list[Case]:
+    """The cases of the golden suite of the lake `folder`, with their provenance as attributes.
+
+    `dataset` is where a case comes from: `golden/appeal`, or the data set's own name.
+    """
+    return [
+        Case(
+            one.event,
+            one.is_spam,
+            one.provenance.reference
+            if one.provenance.source == "dataset"
+            else f"golden/{one.provenance.source}",
+            one.kind,
+            {"source": one.provenance.source} | ({"family": one.family} if one.family else {}),
+        )
+        for one in read_cases(folder)
+    ]
+
+
 def lake_suite(folder: Path) -> Suite:
     """Every labelled event of the lake that training leaves out; empty where there is none."""
     rows = lake.labelled_events(folder)
@@ -139,3 +169,11 @@ def lake_suite(folder: Path) -> Suite:
 def dataset_suite(names: Sequence[str], settings: Settings) -> Suite:
     """The rows of catalogue sets or `.jsonl` files (a line an event with `label`)."""
     return suite_of(read_datasets(names, settings))
+
+
+def _question(case: Case) -> bytes:
+    event = case.event
+    asked = [event.event_id, event.text, event.language, event.context, event.account]
+    media = [medium.sha256 for medium in event.media]
+    answer = [case.is_spam, case.dataset, case.kind, dict(case.attributes)]
+    return orjson.dumps([asked, media, answer], option=orjson.OPT_SORT_KEYS)

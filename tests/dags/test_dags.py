@@ -20,7 +20,7 @@ STEPS = load_steps().steps
 EXAMPLES: dict[str, Any] = {
     "day": "2026-01-05", "budget": 300, "trials": 4, "version": "3", "model": "models:/spam/3",
     "from_day": "2026-01-05", "to_day": "2026-01-06", "run_id": "r1",
-    "gate": ["golden.json", "fairness.json"],
+    "gate": ["golden.json", "fairness.json"], "card": "model_card.html",
 }  # fmt: skip
 
 
@@ -52,7 +52,8 @@ def test_the_order_of_tasks_is_the_loops(probe: dict[str, Any]) -> None:
         "daily_retraining": {
             "quantise": set(), "train": set(), "register": {"train"},
             **{gate: {"register"} for gate in gates},
-            "promote": gates | {"register"},
+            "model_card": gates | {"register"},
+            "promote": gates | {"register", "model_card"},
         },
         "challenger_rollout": {
             "await_approval": set(), "rollout_start": {"await_approval"},

@@ -117,7 +117,9 @@ def test_a_day_goes_from_ingestion_to_rollout_by_assets(stack: Stack) -> None:
         for suite in ("adversarial", "fairness", "golden")
     ]
     reports = [f"--gate=/reports/{suite}.json" for suite in ("golden", "adversarial", "fairness")]
-    assert stack.calls("promote") == [["--version=3", *reports]]
+    assert stack.calls("card") == [["--model=models:/spam/3", *reports]]
+    card = "--card=/reports/model_card.html"
+    assert stack.calls("promote") == [["--version=3", *reports, card]]
     assert stack.calls("approval") == [["--version=challenger"]]
     assert [call[0] for call in stack.calls("rollout")] == ["start", "watch"]
     assert all("--version=3" in call for call in stack.calls("rollout"))

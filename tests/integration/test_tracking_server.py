@@ -30,6 +30,7 @@ from training.registry.artefact import ARTEFACT_TAG
 from training.registry.download import fetch
 from training.registry.versions import create_version
 from training.tracking_server import check_port
+from training.waivers import WaiverRules, public_key
 
 pytestmark = pytest.mark.services
 ENSEMBLE = "e-1"
@@ -121,7 +122,7 @@ def _promote(
 ) -> Promoted:
     gates = ("golden", "adversarial", "fairness")
     paths = [_report(folder, gate, verdicts.get(gate, "pass")) for gate in gates]
-    return promotion.promote(version.number, read_judgements(paths, {}))
+    return promotion.promote(version.number, read_judgements(paths))
 
 
 def _approve(connection: Connection, version: ModelVersion, value: str = APPROVED) -> None:
@@ -305,7 +306,7 @@ def test_gates_that_judge_anew_after_the_approval_end_it(
     assert promotion.is_approved(judged.number).approved
     path = _report(tmp_path, "golden")
     path.write_text(path.read_text().replace("0.98", "0.97"))
-    promotion.promote(judged.number, read_judgements([path], {}))
+    promotion.promote(judged.number, read_judgements([path]))
     assert "evidence changed after the approval" in promotion.is_approved(judged.number).reason
 
 
@@ -313,7 +314,7 @@ def test_a_version_without_every_gate_is_not_approved(
     promotion: Promotion, reviewer: Connection, version: ModelVersion, tmp_path: Path
 ) -> None:
     paths = [_report(tmp_path, "golden"), _report(tmp_path, "adversarial")]
-    done = promotion.promote(version.number, read_judgements(paths, {}))
+    done = promotion.promote(version.number, read_judgements(paths))
     assert (done.promoted, done.gates) == (False, "not_enough_evidence")
     with pytest.raises(BadInput, match="gate fairness has not judged"):
         promotion.approve(version.number, reviewer)
@@ -335,23 +336,66 @@ def test_a_failed_gate_makes_no_challenger_and_takes_the_alias_away(
     assert registry.find_version(trainer, "challenger") is None
 
 
-def test_missing_evidence_can_be_waived_with_a_reason(
-    promotion: Promotion, trainer: Connection, version: ModelVersion, tmp_path: Path
-) -> None:
+def test_missing_evidence_can_be_waived_by_who_may_and_for_some_days(
+    server: TrackingServer, promotion: Promotion, reviewer: Connection, version: ModelVersion,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     paths = [_report(tmp_path, gate) for gate in ("golden", "adversarial")]
     paths.append(_report(tmp_path, "fairness", "not_enough_evidence"))
-    assert not promotion.promote(version.number, read_judgements(paths, {})).promoted
-    waived = read_judgements(paths, {"fairness": "one language so far"})
-    assert promotion.promote(version.number, waived).promoted
-    assert registry.get_version(trainer, version.number).tags["weir.waiver.fairness"] == (
-        "one language so far"
+    assert not promotion.promote(version.number, read_judgements(paths)).promoted
+    number, today = str(version.number), datetime.now(UTC).date()
+    sign = (
+        "waiver", "sign", "--version", number, "--gate", "fairness", "--by", "grace",
+        "--reason", "one language so far", "--output", str(tmp_path / "waiver.json"), "--until",
+    )  # fmt: skip
+    key = "07" * 32
+    grace = replace(
+        server,
+        environ=server.environ
+        | {"WEIR_WAIVER_KEY": key, "WEIR__REGISTRY__WAIVER_SIGNERS__GRACE": public_key(key)},
     )
+    assert _command(server, tmp_path, *sign, str(today)) == {"exit_code": 2}
+    assert "WEIR_WAIVER_KEY is not set" in capsys.readouterr().err
+    late = str(today + timedelta(days=15))
+    assert _command(grace, tmp_path, *sign, late) == {"exit_code": 2}
+    assert "more than 14 days" in capsys.readouterr().err
+    signed = _command(grace, tmp_path, *sign, str(today + timedelta(days=2)))
+    assert signed["covers"] == "fairness: every lack of evidence"
+    give = (
+        "promote", "--version", number, *(f"--gate={path}" for path in paths),
+        "--waiver", signed["waiver"],
+    )  # fmt: skip
+    assert _command(server, tmp_path, *give) == {"exit_code": 2}
+    assert "grace may not waive; registry.waiver_signers has nobody" in capsys.readouterr().err
+    assert _command(grace, tmp_path, *give)["promoted"]
+    rules = replace(promotion.rules, waivers=WaiverRules({"grace": public_key(key)}, 14))
+    promotion = replace(promotion, rules=rules)
+    assert promotion.approve(version.number, reviewer).approved
+    tag = json.loads(registry.get_version(reviewer, version.number).tags["weir.waiver.fairness"])
+    assert (tag[0]["by"], tag[0]["reason"]) == ("grace", "one language so far")
+    rows = audit_trail.entries(promotion.trail, version.uri)
+    assert any(row.who == "grace" and row.what.startswith("waiver: fairness") for row in rows)
+    later = replace(promotion, clock=lambda: datetime.now(UTC) + timedelta(days=3))
+    assert "ended on" in later.is_approved(version.number).reason
+    later.make_champion(version.number)  # the approval was given while the waiver held
+    promotion.promote(version.number, read_judgements(paths))
+    assert "weir.waiver.fairness" not in registry.get_version(reviewer, version.number).tags
+
+
+def test_a_card_of_other_reports_is_refused(
+    promotion: Promotion, version: ModelVersion, tmp_path: Path
+) -> None:
+    judgements = read_judgements([_report(tmp_path, "golden")])
+    card = tmp_path / "model_card.html"
+    card.write_text("about something else")
+    with pytest.raises(BadInput, match="tells of other reports"):
+        promotion.promote(version.number, judgements, card)
 
 
 def test_a_report_of_another_model_is_refused(
     promotion: Promotion, version: ModelVersion, tmp_path: Path
 ) -> None:
-    judgements = read_judgements([_report(tmp_path, "golden", model="e-2")], {})
+    judgements = read_judgements([_report(tmp_path, "golden", model="e-2")])
     with pytest.raises(BadInput, match="judged model e-2"):
         promotion.promote(version.number, judgements)
 
@@ -366,9 +410,9 @@ def test_promotion_leaves_reports_pictures_figures_and_a_summary(
     assert files == ["gates/golden/golden.json", "gates/golden/golden.svg"]
     assert figures["golden/average_precision"] == 0.98
     assert "golden/average_precision.language_tr" in figures
-    assert "| golden | **pass** | average precision: 0.980 [0.960, 0.990], asked ≥ 0.9 | 400 |" in (
-        description
-    )
+    assert description.startswith("**Gates passed.**")
+    figure = "average precision: 0.980 [0.960, 0.990], asked ≥ 0.9"
+    assert f"- golden **pass**, nearest to its bound: {figure}" in description
 
 
 def test_an_approved_version_becomes_champion_once(

@@ -36,6 +36,7 @@ import numpy as np
 from data_contracts.config import Settings, load_settings
 from data_contracts.errors import BadInput
 from data_contracts.events import MediaReference
+from evaluation.attacks.video import Clip, written
 from evaluation.metrics import Booleans, Estimate, Floats, clopper_pearson
 from pipelines.catalogue import collection
 from pipelines.feature_store.states import MemoryStates
@@ -50,7 +51,7 @@ from pipelines.features.video.known_videos import KnownVideos
 from pipelines.features.video.sequence_hash import VideoSignature, signature
 from pipelines.image_sets import DREDZE_ARCHIVE, IMPROVED, ISH, LabelledImage, read_images
 from tests.performance.quality_parts import Part, Say
-from tests.performance.video_edits import EDITS, Clip, read_clip, written
+from tests.performance.video_edits import EDITS, read_clip
 
 COLLECTION, MANIFEST = "video_near_duplicates", "manifest.csv.gz"
 SEED, VERSION = 20_260_105, "2"

@@ -16,6 +16,7 @@ USUAL_RESULTS = {
     "ingest": {"days": ["2026-01-05"], "events": 600, "quarantined": 2},
     "train": {"model": "/models/m1", "run_id": "r1", "trials": 4, "value": None},
     "register": {"model": "spam", "version": "3", "uri": "models:/spam/3"},
+    "card": {"card": "/reports/model_card.html", "gates": "passed"},
     "promote": {"version": "3", "promoted": True},
     "approval": {"version": "3", "approved": True, "approved_by": "reviewer"},
 }
