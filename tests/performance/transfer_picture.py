@@ -23,8 +23,8 @@ def draw(report: Mapping[str, Any], path: Path) -> Path:
     for at, (key, (label, colour)) in enumerate(COLOURS.items()):
         places = [place + BAR * at for place in range(len(rows))]
         values = [row[key]["value"] for row in rows]
-        below = [row[key]["value"] - row[key]["low"] for row in rows]
-        above = [row[key]["high"] - row[key]["value"] for row in rows]
+        below = [max(row[key]["value"] - row[key]["low"], 0.0) for row in rows]
+        above = [max(row[key]["high"] - row[key]["value"], 0.0) for row in rows]
         axis.barh(places, values, BAR, color=colour, label=label)
         axis.errorbar(values, places, xerr=[below, above], fmt="none", ecolor="#202124", capsize=2)
     for place, row in enumerate(rows):
@@ -41,7 +41,7 @@ def draw(report: Mapping[str, Any], path: Path) -> Path:
     axis.invert_yaxis()
     axis.set_xlim(LEAST, 1.0)
     axis.set_title(
-        "AUC on what was never trained on, 95 % intervals; | the goal", loc="left", fontsize=9
+        "AUC on what was never trained on, 95 % intervals; red: the goal", loc="left", fontsize=9
     )
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(ncols=2, fontsize=8, frameon=False, loc="lower center")
