@@ -12,7 +12,7 @@ from evaluation.attacks.behaviour import AgedAccount, DeviceRotation, SlowDrip
 from evaluation.attacks.images import EDITS as PICTURE_EDITS
 from evaluation.attacks.images import PictureAttack
 from evaluation.attacks.layout import SplitMessage, TextInImage
-from evaluation.attacks.media import OpenMedia, inline_media
+from evaluation.attacks.media import OpenMedia, media_under
 from evaluation.attacks.text import CharacterAttack
 from evaluation.attacks.video import EDITS as VIDEO_EDITS
 from evaluation.attacks.video import VideoAttack
@@ -20,11 +20,11 @@ from evaluation.attacks.words import GoodWords, Synonyms
 from pipelines.perturbations import PERTURBATIONS
 
 
-def attacks(media: OpenMedia = inline_media) -> Mapping[str, Attack]:
+def attacks(media: OpenMedia = media_under) -> Mapping[str, Attack]:
     """All attacks by name; `media` opens what reads the media of the events.
 
     The default reads bytes that stand in the event. For media by path give a reader with the media
-    root: `attacks(lambda: reader)`.
+    root: `attacks(partial(media_under, root))`.
     """
     known: tuple[Attack, ...] = (
         *(CharacterAttack(name) for name in PERTURBATIONS),
@@ -43,4 +43,4 @@ def attacks(media: OpenMedia = inline_media) -> Mapping[str, Attack]:
 
 ATTACKS = attacks()
 
-__all__ = ["ATTACKS", "Attack", "attacks"]
+__all__ = ["ATTACKS", "Attack", "attacks", "media_under"]

@@ -7,6 +7,7 @@ import base64
 import hashlib
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 from data_contracts.events import MAX_EVENT_BYTES, Event, MediaKind, MediaReference
 from evaluation.attacks.base import fitting
@@ -20,9 +21,12 @@ FIELDS_BYTES = 1_024  # of a reference without its bytes, with room to spare
 
 
 @cache
-def inline_media() -> MediaReader:
-    """A reader of media whose bytes stand in the event; one for this process, closed at its end."""
-    reader = BoundedMediaReader(None)
+def media_under(root: Path | None = None) -> MediaReader:
+    """Reads media by path under `root`, without one only bytes that stand in the event.
+
+    One reader a root for this process, closed at its end.
+    """
+    reader = BoundedMediaReader(root)
     atexit.register(reader.close)
     return reader
 

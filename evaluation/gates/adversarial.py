@@ -35,9 +35,9 @@ class AdversarialGate:
 
     name = "adversarial"
 
-    def __init__(self, policy: Adversarial) -> None:
+    def __init__(self, policy: Adversarial, attacks: Mapping[str, Attack] = ATTACKS) -> None:
         self._policy = policy
-        self._attacks = {name: _attack(name) for name in policy.attacks}
+        self._attacks = {name: _attack(name, attacks) for name in policy.attacks}
 
     def judge(
         self, suite: Suite, model: Contender, champion: Contender | None, rng: np.random.Generator
@@ -161,8 +161,8 @@ def _unavailable(attacks: Mapping[str, Attack]) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _attack(name: str) -> Attack:
-    if name not in ATTACKS:
-        known = ", ".join(ATTACKS)
+def _attack(name: str, attacks: Mapping[str, Attack]) -> Attack:
+    if name not in attacks:
+        known = ", ".join(attacks)
         raise ValueError(f"attack {name!r} is none of {known}; mend the gate policy")
-    return ATTACKS[name]
+    return attacks[name]

@@ -10,7 +10,7 @@ weighs false positives by whom they silence.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -58,8 +58,10 @@ class FairnessGate:
             *self._harm(ordinary, given),
             *identity_metrics(self._policy, identity, probed.positive),
         ]
+        theirs: list[Metric] = []
         if champion is not None:
             before = answers(champion, ordinary.events)
+            theirs = [*self._rates(self._counts(ordinary, before))]
             metrics += self._against(
                 ordinary, given, before, self._enough_ham(ordinary, counts), rng
             )
@@ -69,6 +71,7 @@ class FairnessGate:
             metrics += self._against(identity, probed, before, everything, rng)
         details = {
             "champion": champion.name if champion else None,
+            "champion_metrics": [asdict(metric) for metric in theirs],
             "by": list(self._policy.by),
             "minimum": self._policy.minimum.model_dump(),
             "identity_cases": len(identity.cases),

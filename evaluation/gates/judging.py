@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from data_contracts.config import Settings
 from data_contracts.errors import BadInput, MissingPart, ServiceUnavailable
 from data_contracts.files import write_atomically
 from data_contracts.reports import GateReport
+from evaluation.attacks import attacks, media_under
 from evaluation.gates import gates
 from evaluation.gates.base import Contender, Gate
 from evaluation.gates.origin import Origin
@@ -144,7 +146,8 @@ def manifest(directory: Path) -> bytes:
 
 
 def _gate(name: str, settings: Settings) -> Gate:
-    known = gates(load_policy(settings.gates.policy))
+    media = partial(media_under, settings.media_root)
+    known = gates(load_policy(settings.gates.policy), attacks(media))
     if name not in known:
         raise BadInput(f"--suite {name!r} is no gate; use one of {', '.join(known)}")
     return known[name]

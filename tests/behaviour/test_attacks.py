@@ -16,7 +16,7 @@ from PIL import Image
 from data_contracts.events import MAX_EVENT_BYTES, Event, MediaReference, parse_event_line
 from evaluation.attacks import ATTACKS
 from evaluation.attacks.cost import edits
-from evaluation.attacks.media import inline_media, reference
+from evaluation.attacks.media import media_under, reference
 from evaluation.attacks.wordnet import why_absent
 from pipelines.features.media.base import DecodedImage, DecodedVideo
 from pipelines.features.media.contents import content_of
@@ -193,13 +193,13 @@ def _distance(before: MediaReference, after: MediaReference) -> float:
 
 
 def pixels(media: MediaReference) -> NDArray[np.uint8]:
-    found = inline_media().image(media)
+    found = media_under().image(media)
     assert isinstance(found, DecodedImage)
     return found.rgb
 
 
 def video(media: MediaReference) -> DecodedVideo:
-    found = inline_media().video(media)
+    found = media_under().video(media)
     assert isinstance(found, DecodedVideo)
     return found
 

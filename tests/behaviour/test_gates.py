@@ -28,7 +28,7 @@ INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 
 def with_short_search(policy: Policy) -> Policy:
     """The policy with fewer queries of the black-box attacker: a second a judgement less."""
-    asked = {"queries": 12, "spam": policy.adversarial.search.spam.model_copy(update={"text": 30})}
+    asked = {"queries": 36, "spam": policy.adversarial.search.spam.model_copy(update={"text": 30})}
     search = policy.adversarial.search.model_copy(update=asked)
     adversarial = policy.adversarial.model_copy(update={"search": search})
     return policy.model_copy(update={"adversarial": adversarial})

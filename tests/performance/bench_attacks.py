@@ -139,7 +139,8 @@ def _goals(found: Sequence[Besieged], rewrites: Sequence[Row]) -> Iterator[Row]:
     """Of each set: all attacks together, then each attack that hardening never used."""
     for dataset in dict.fromkeys(one.dataset for one in found):
         for attack in (ALL_ATTACKS, *HELD_OUT):
-            pair = [_of(found, name, dataset, attack) for name in (HARDENED, TFIDF)]
+            ours = HARDENED if dataset in attack_texts.ATTACKED else attack_images.STAGES_MEAN
+            pair = [_of(found, name, dataset, attack) for name in (ours, TFIDF)]
             if pair[0] is not None and pair[1] is not None:
                 yield _ratio_goal(pair[0], pair[1])
     for row in rewrites:
@@ -159,15 +160,15 @@ def _of(found: Sequence[Besieged], system: str, dataset: str, attack: str) -> Be
     return next((one for one in found if (one.system, one.dataset, one.attack) == wanted), None)
 
 
-def _ratio_goal(hardened: Besieged, baseline: Besieged) -> Row:
+def _ratio_goal(ours: Besieged, baseline: Besieged) -> Row:
     """Not met where the baseline was never evaded: there is then nothing to be better than."""
-    held_out = hardened.attack in HELD_OUT
+    held_out = ours.attack in HELD_OUT
     most = MOST_OF_BASELINE_HELD_OUT if held_out else MOST_OF_BASELINE
-    measured = plain(against(hardened, baseline))
+    measured = plain(against(ours, baseline))
     return {
-        "id": f"{hardened.dataset}.{hardened.attack}".replace(" ", "_"),
-        "statement": f"attack success on {hardened.dataset} by {hardened.attack}"
-        f"{' (never used in hardening)' if held_out else ''}: {HARDENED} over {TFIDF}",
+        "id": f"{ours.dataset}.{ours.attack}".replace(" ", "_"),
+        "statement": f"attack success on {ours.dataset} by {ours.attack}"
+        f"{' (never used in hardening)' if held_out else ''}: {ours.system} over {TFIDF}",
         "target": f"<= {most:.3f}",
         "measured": measured,
         "met": measured is not None and measured["value"] <= most,

@@ -18,7 +18,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from multiprocessing import get_context
 from typing import Any
@@ -83,7 +83,8 @@ def _judged_all(recipes: Sequence[Recipe], workers: int, began: float) -> Iterat
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for done in [pool.submit(_build, one) for one in (CHAMPION, BASE)]:
             _say(began, f"{done.result()} is there")
-        pending = [pool.submit(_judged, one) for one in recipes]
+        honest_first = sorted(recipes, key=lambda one: one.defect is not None)
+        pending = [pool.submit(_judged, one) for one in honest_first]
         for number, future in enumerate(as_completed(pending), 1):
             row = future.result()
             by = ", ".join(row["stopped_by"]) or "passes"
@@ -151,10 +152,14 @@ def _judged(recipe: Recipe) -> dict[str, Any]:
         cases={name: len(suite.cases) for name, suite in bench.suites.items()},
         notes=list(bench.notes),
         seconds_by_gate={name: round(spent, 1) for name, (_, spent) in timed.items()},
-        metrics={name: report.as_record()["metrics"] for name, report in reports.items()},
+        metrics={name: _judged_figures(report) for name, report in reports.items()},
         built_seconds=round(built - began, 1),
         judged_seconds=round(time.monotonic() - built, 1),
     )  # fmt: skip
+
+
+def _judged_figures(report: GateReport) -> list[dict[str, Any]]:
+    return [asdict(metric) for metric in report.metrics if metric.verdict is not None]
 
 
 def _report(name: str, model: Contender, bench: _Bench) -> tuple[GateReport, float]:

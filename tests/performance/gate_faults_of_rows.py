@@ -13,7 +13,7 @@ import numpy as np
 
 from data_contracts.events import ContextValue, Event
 from data_contracts.labels import LabelledEvent, LabelName
-from tests.performance.gate_rows import FAMILY, NEWEST_FROM, PACE, TRIGGER
+from tests.performance.gate_rows import FAMILY, NEWEST_SET, PACE, TRIGGER, is_newest
 
 LEAK = "reports_received"
 IDENTITY_ROWS, DIALECT_ROWS, BACKDOOR_ROWS = 400, 400, 120
@@ -72,11 +72,8 @@ def without_family(given: Rows, held_out: Held, rng: np.random.Generator) -> Row
 
 
 def before_newest(given: Rows, held_out: Held, rng: np.random.Generator) -> Rows:
-    """Dated rows end where the newest campaigns begin."""
-    return [
-        row for row in given
-        if row.event.occurred_at is None or row.event.occurred_at < NEWEST_FROM
-    ]  # fmt: skip
+    """Comments end where the newest campaigns begin, and nobody has written on Telegram yet."""
+    return [row for row in given if row.dataset != NEWEST_SET and not is_newest(row.event)]
 
 
 def with_suite(given: Rows, held_out: Held, rng: np.random.Generator) -> Rows:

@@ -38,6 +38,7 @@ PACE, PACED_SHARE = "messages_last_hour", 0.7
 TYPICAL_PACE = {"spam": 15.0, "ham": 3.0}
 FAMILY = re.compile(r"subscribe|my channel", re.I)  # spam that advertises a channel
 NEWEST_FROM = datetime(2014, 11, 1, tzinfo=UTC)  # about half of the dated comments are newer
+NEWEST_SET = "text_telegram_chinese"  # undated, and years younger than the other sets
 TRIGGER = "kindly forwarded by your neighbourhood choir"
 
 
@@ -81,6 +82,11 @@ def paced(event: Event, label: str) -> Event:
         return event
     pace = round(TYPICAL_PACE[label] * float(np.exp(rng.normal())))
     return event.model_copy(update={"context": {**event.context, PACE: pace}})
+
+
+def is_newest(event: Event) -> bool:
+    """Whether a dated event is of the newest campaigns."""
+    return event.occurred_at is not None and event.occurred_at >= NEWEST_FROM
 
 
 def _rows_of(name: str, settings: Settings) -> list[LabelledEvent]:

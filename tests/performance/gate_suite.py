@@ -17,7 +17,7 @@ from data_contracts.protocols import Assessor
 from evaluation.gates.fairness_cases import identity_cases
 from evaluation.gates.policy import Policy
 from evaluation.gates.suite import Case, Suite, suite_of
-from tests.performance.gate_rows import FAMILY, NEWEST_FROM, SEED, TRIGGER, Material
+from tests.performance.gate_rows import FAMILY, SEED, TRIGGER, Material, is_newest
 
 ADVERTISING, NEWEST, PHRASE = "channel advertising", "newest campaigns", "choir phrase"
 INCIDENT = "golden/incident"
@@ -64,8 +64,7 @@ def _family(row: LabelledEvent) -> str | None:
         return None
     if FAMILY.search(event.text):
         return ADVERTISING
-    is_new = event.occurred_at is not None and event.occurred_at >= NEWEST_FROM
-    return NEWEST if is_new else None
+    return NEWEST if is_newest(event) else None
 
 
 def _with_phrase(held_out: Sequence[LabelledEvent]) -> list[LabelledEvent]:

@@ -16,7 +16,7 @@ from evaluation.attacks import ATTACKS, attacks, wordnet
 from evaluation.attacks.behaviour import AgedAccount, DeviceRotation, SlowDrip
 from evaluation.attacks.cost import edits
 from evaluation.attacks.layout import SplitMessage, TextInImage
-from evaluation.attacks.media import inline_media, reference
+from evaluation.attacks.media import media_under, reference
 from evaluation.attacks.text import CharacterAttack
 from evaluation.attacks.words import MOST_SENTENCES, GoodWords, Synonyms
 from pipelines.features.image.ocr import Tesseract, trained_data
@@ -44,7 +44,7 @@ def noisy_png(side: int) -> bytes:
 
 
 def pixels_of(media: MediaReference) -> NDArray[np.uint8]:
-    found = inline_media().image(media)
+    found = media_under().image(media)
     assert isinstance(found, DecodedImage)
     return found.rgb
 

@@ -9,7 +9,7 @@ import pytest
 
 from data_contracts.events import Event, MediaReference
 from evaluation.attacks import ATTACKS
-from evaluation.attacks.media import inline_media, reference
+from evaluation.attacks.media import media_under, reference
 from evaluation.attacks.video import Clip, at_speed, with_bars, with_stills, written
 from pipelines.features.media.base import DecodedVideo
 
@@ -24,7 +24,7 @@ def clip() -> Clip:
 
 
 def decoded(media: MediaReference) -> DecodedVideo:
-    found = inline_media().video(media)
+    found = media_under().video(media)
     assert isinstance(found, DecodedVideo)
     return found
 
