@@ -202,6 +202,7 @@ def _ensemble_too(bench: Bench, material: Material, days: int) -> list[dict[str,
     plan = Plan(
         trials=0, folds=5, seed=settings.training.seed,
         target_false_positive_rate=FALSE_POSITIVES, studies=settings.cache / "bench-poisoning",
+        hardening=settings.training.hardening,
     )  # fmt: skip
     pool = np.flatnonzero(bench.trained)
     test = [bench.rows[row].event for row in np.flatnonzero(~bench.trained)]

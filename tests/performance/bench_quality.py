@@ -153,6 +153,7 @@ class Laboratory:
             seed=self.settings.training.seed,
             target_false_positive_rate=RATE,
             studies=self.settings.cache / "bench-quality" / "studies",
+            hardening=self.settings.training.hardening,
         )
         silent = lambda message: None  # noqa: E731
         return train(rows.rows, self.encoder, self.encoder_file, plan, NoTrialLog(), silent)

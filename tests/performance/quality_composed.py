@@ -106,7 +106,10 @@ def _read(settings: Settings, sets: ComposedSets, say: Say) -> Bench:
         *_image_rows(settings, sets),
         *sets.training.labelled(),
     ]
-    plan = Plan(0, 5, settings.training.seed, RATE, settings.cache / "bench-quality" / "studies")
+    studies = settings.cache / "bench-quality" / "studies"
+    plan = Plan(
+        0, 5, settings.training.seed, RATE, studies, hardening=settings.training.hardening
+    )  # fmt: skip
     with (
         cached as encoder,
         media_reader(settings) as media,

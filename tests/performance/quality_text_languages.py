@@ -168,7 +168,9 @@ def _weir(trial: Trial, settings: Settings) -> dict[str, Scored]:
     file = asset_file(settings.data.encoder, settings.data, settings.cache)
     version = asset(settings.data.encoder).sha256
     studies = settings.cache / "bench-quality" / "studies"
-    plan = Plan(0, FOLDS, settings.training.seed, RATE, studies)
+    plan = Plan(
+        0, FOLDS, settings.training.seed, RATE, studies, hardening=settings.training.hardening
+    )  # fmt: skip
     silent = lambda message: None  # noqa: E731
     with CachedEncoder(OnnxEncoder(file), settings.cache / "embeddings", version) as encoder:
         ensemble = train(trial.training, encoder, file, plan, NoTrialLog(), silent)
