@@ -98,7 +98,10 @@ class AdversarialGate:
         before: Mapping[str, Booleans], groups: Integers,
     ) -> Iterator[Metric]:  # fmt: skip
         """The recall under each attack less the champion's, on the spam that both catch clear."""
-        rule, sizes = self._policy.champion, {name: int(rows.sum()) for name, rows in both.items()}
+        sizes = {name: int(rows.sum()) for name, rows in both.items()}
+        rules = {
+            name: self._policy.attacks[name].champion or self._policy.champion for name in both
+        }
         pairs = {
             name: paired(after[name][rows], before[name][rows], groups[rows])
             for name, rows in both.items()
@@ -106,14 +109,14 @@ class AdversarialGate:
         }
         chances = holm(
             {
-                name: pair.surely_beyond(rule.bound, rule.better)
+                name: pair.surely_beyond(rules[name].bound, rules[name].better)
                 for name, pair in pairs.items()
                 if sizes[name] >= self._policy.minimum.caught
             }
         )
         for name, pair in pairs.items():
             figure = measured(AGAINST, pair.interval(), sizes[name], part=name)
-            yield _judged(figure, rule, chances[name]) if name in chances else figure
+            yield _judged(figure, rules[name], chances[name]) if name in chances else figure
 
 
 @dataclass(frozen=True)

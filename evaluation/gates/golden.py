@@ -19,7 +19,13 @@ from evaluation.gates.golden_figures import (
     sample_size,
     share,
 )
-from evaluation.gates.golden_guards import kept_promise, reach, seen_in_training, without_context
+from evaluation.gates.golden_guards import (
+    forgotten_languages,
+    kept_promise,
+    reach,
+    seen_in_training,
+    without_context,
+)
 from evaluation.gates.golden_slices import paired_slices, slices
 from evaluation.gates.policy import Golden
 from evaluation.gates.suite import Suite
@@ -71,6 +77,9 @@ class GoldenGate:
             metrics += self._against(
                 suite.where(fair), given.where(fair), before.where(fair), rng
             )  # fmt: skip
+            metrics += forgotten_languages(
+                self._policy.reach.forgotten, model.origin, champion.origin, judged
+            )
         details = {
             "champion": champion.name if champion else None,
             "left_out_as_seen_in_training": int(seen.sum()),

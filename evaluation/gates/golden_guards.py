@@ -7,6 +7,7 @@ is fitted for a false-positive rate, which the ordinary cases must bear out.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -16,7 +17,7 @@ from evaluation.gates.base import Answers, Contender, answers, measured
 from evaluation.gates.golden_figures import difference, has_both, sample_size
 from evaluation.gates.golden_slices import rates
 from evaluation.gates.origin import Origin
-from evaluation.gates.policy import Promise, Reach, Seen, WithoutContext
+from evaluation.gates.policy import Forgotten, Promise, Reach, Seen, WithoutContext
 from evaluation.gates.suite import Suite
 from evaluation.metrics import Booleans, clopper_pearson, paired_bootstrap
 
@@ -73,6 +74,31 @@ def without_context(
         estimate = paired_bootstrap(change, asked.groups, rng, resamples=resamples)
         size = sample_size(name, asked.labels)
         yield measured(f"{name}_without_context", estimate, size, rule)
+
+
+def forgotten_languages(
+    policy: Forgotten, origin: Origin, champion: Origin, suite: Suite
+) -> Iterator[Metric]:
+    """Languages of the suite that the champion was taught and the model was not.
+
+    An encoder of many languages carries a model over for a while, so its recall alone does not
+    show that nobody taught it the language any more. Nothing where either does not say.
+    """
+    if not origin.languages or not champion.languages:
+        return
+    cases = Counter(case.language for case in suite.cases)
+    lost = [
+        language
+        for language in champion.languages - origin.languages
+        if cases[language] >= policy.minimum
+    ]
+    yield Metric(
+        name="languages_forgotten", value=float(len(lost)),
+        sample_size=sum(cases[language] for language in lost) or len(suite.cases),
+        bound=float(policy.most), direction="at_most",
+        slice=f"language={'+'.join(sorted(lost))}" if lost else "all",
+        verdict="fail" if len(lost) > policy.most else "pass",
+    )  # fmt: skip
 
 
 def reach(policy: Reach, origin: Origin, suite: Suite, given: Answers) -> Iterator[Metric]:

@@ -119,6 +119,17 @@ class WithoutContext(Part):
     figures: dict[FigureName, Rule]
 
 
+class Forgotten(Part):
+    """How many languages that the champion was taught a model may not have been taught.
+
+    Counts languages with at least `minimum` ordinary cases.
+    """
+
+    most: Annotated[int, Field(ge=0)]
+    minimum: Count
+    reason: Annotated[str, Field(min_length=20)]
+
+
 class Reach(Part):
     """Rules for cases far from the training rows, by slice: `zero_shot=language`, …; may be none.
 
@@ -126,6 +137,7 @@ class Reach(Part):
     """
 
     minimum: Minimum
+    forgotten: Forgotten
     rules: dict[
         Literal["zero_shot=corpus", "zero_shot=language", "time=after_training"],
         dict[RateName, Rule],
@@ -149,9 +161,13 @@ class Golden(Part):
 
 
 class AttackRule(Rule):
-    """The attack's strength, and the rule for the share of caught spam that then escapes."""
+    """The attack's strength, and the rule for the share of caught spam that then escapes.
+
+    `champion` is the rule beside the champion where it is not that of all attacks.
+    """
 
     rate: Annotated[float, Field(gt=0, le=1)]
+    champion: Rule | None = None
 
 
 class MinimumCaught(Part):

@@ -22,7 +22,7 @@ from tests import gate_cases as made
 
 SHIPPED = load_policy(PROJECT / "infra" / "config" / "gates.yaml")
 
-LONG = 150  # characters: beyond any message of `tests.gate_cases`
+LONG = 120  # letters: beyond any message of `tests.gate_cases`, however it is spread
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 
 
@@ -35,14 +35,20 @@ def with_short_search(policy: Policy) -> Policy:
 
 
 GATES = gates(with_short_search(SHIPPED))
+
+
+def is_long(event: Event) -> bool:
+    return sum(sign.isalpha() for sign in event.text) >= LONG
+
+
 FALLS_TO_ORDINARY_WORDS = made.ByRule(
-    lambda event: 0.9 if made.is_spam(event) and len(event.text) < LONG else 0.1
+    lambda event: 0.9 if made.is_spam(event) and not is_long(event) else 0.1
 )
 
 
 def two_together(event: Event) -> float:
     """Reads through either of two disguises, and through neither where both are there."""
-    worn = any(sign in event.text for sign in INVISIBLE) + (len(event.text) >= LONG)
+    worn = any(sign in event.text for sign in INVISIBLE) + is_long(event)
     return 0.9 - 0.35 * worn if made.is_spam(event) else 0.3
 
 

@@ -16,6 +16,7 @@ from data_contracts.reports import GateReport, Metric
 from evaluation.gates.base import Answers, Contender
 from evaluation.gates.golden import GoldenGate
 from evaluation.gates.golden_calibration import calibration
+from evaluation.gates.golden_guards import forgotten_languages
 from evaluation.gates.origin import NOTHING_KNOWN, Origin
 from evaluation.gates.policy import Golden, Rule, load_policy
 from evaluation.gates.suite import Case, Suite, suite_of
@@ -278,3 +279,23 @@ def test_a_rule_judges_what_lies_beyond_the_training() -> None:
 def test_rows_say_which_languages_and_times_they_reach() -> None:
     rows = made.labelled(1, 2, "en")
     assert described_reach(rows) == {"languages": {"en": 3}, "latest_event": None}
+
+
+@pytest.mark.parametrize(
+    ("taught", "before", "verdicts"),
+    [
+        ({"en"}, {"en", "tr"}, ["fail"]),
+        ({"en", "tr"}, {"en", "tr"}, ["pass"]),
+        ({"en"}, {"en", "fr"}, ["pass"]),  # the suite has no French to speak of
+        (set(), {"en", "tr"}, []),  # an artefact that does not say
+    ],
+)
+def test_a_model_may_not_forget_a_language_that_the_champion_was_taught(
+    taught: set[str], before: set[str], verdicts: list[str]
+) -> None:
+    policy = SHIPPED.reach.forgotten
+    found = forgotten_languages(
+        policy, Origin(languages=frozenset(taught)), Origin(languages=frozenset(before)),
+        made.two_languages(),
+    )  # fmt: skip
+    assert [metric.verdict for metric in found] == verdicts
