@@ -177,7 +177,8 @@ def _public_configuration(settings: Settings) -> dict[str, Any]:
         mode="json",
         exclude={
             "home": True, "state": True, "local": True, "orchestration": True,
-            "data": {"root"}, "gates": True, "registry": {"tracking_uri", "backend_url"},
+            "data": {"root"}, "gates": True,
+            "registry": {"tracking_uri", "backend_url", "waiver_signers", "waiver_days_at_most"},
             "serving": {"media_root"},
         },
     )  # fmt: skip
