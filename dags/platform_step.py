@@ -16,6 +16,7 @@ from typing import Any
 
 from airflow.sdk import Asset, BaseOperator, BaseSensorOperator, Param
 from airflow.sdk.bases.sensor import PokeReturnValue
+from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from failure_notice import notify_failure
 from step_runner import Outcome, Runner, SubprocessRunner
@@ -28,8 +29,7 @@ LONGEST_RETRY_DELAY = timedelta(minutes=15)
 LONGEST_POKE = timedelta(minutes=5)
 LINES_IN_MESSAGE = 8
 
-# What all of Weir's DAGs share. One run at a time: a step finds its inputs in the lake. Without a
-# start date a new schedule waits for its next time, and does not run the one just past.
+# What all of Weir's DAGs share. One run at a time: a step finds its inputs in the lake.
 DAG_DEFAULTS: dict[str, Any] = {
     "catchup": False,
     "max_active_runs": 1,
@@ -37,9 +37,14 @@ DAG_DEFAULTS: dict[str, Any] = {
 }
 
 
-def schedule_of(dag_id: str) -> str:
-    """The cron expression of `orchestration.schedules`, in UTC."""
-    return load_settings().orchestration.schedules[dag_id]
+def schedule_of(dag_id: str) -> CronTriggerTimetable:
+    """When `orchestration.schedules` says, in UTC.
+
+    A new schedule waits for its next time. Airflow would run the one just past, too, where a tenth
+    of the interval has not gone by: a daily one for more than two hours.
+    """
+    expression = load_settings().orchestration.schedules[dag_id]
+    return CronTriggerTimetable(expression, timezone="UTC", run_immediately=False)
 
 
 def asset(name: str) -> Asset:
