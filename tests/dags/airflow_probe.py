@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 sys.path.insert(0, str(DAGS))
@@ -50,10 +51,31 @@ def described(dag: Any) -> dict[str, Any]:
         "max_active_runs": dag.max_active_runs,
         "catchup": dag.catchup,
         "timetable": type(dag.timetable).__name__,
-        "runs_at_once": getattr(dag.timetable, "run_immediately", False),
+        "first_run_is_past": _first_run_is_past(dag.timetable),
         "parameters": {name: dag.params.get_param(name).schema for name in dag.params},
         "tasks": {task.task_id: _task(task) for task in dag.tasks},
     }
+
+
+def _first_run_is_past(timetable: Any) -> bool:
+    """Whether Airflow would run the time just past when it first sees this schedule.
+
+    Asked of the scheduler's own timetable, one minute after the schedule's time.
+    """
+    from airflow.serialization.decoders import decode_timetable
+    from airflow.serialization.encoders import encode_timetable
+    from airflow.timetables import trigger
+    from airflow.timetables.base import TimeRestriction
+
+    known = decode_timetable(encode_timetable(timetable))
+    if not isinstance(known, trigger.CronTriggerTimetable):
+        return False
+    just_after = known._align_to_prev(trigger.coerce_datetime(trigger.utcnow())).add(minutes=1)
+    with mock.patch.object(trigger, "utcnow", return_value=just_after):
+        first = known.next_dagrun_info(
+            last_automated_data_interval=None, restriction=TimeRestriction(None, None, False)
+        )
+    return first is not None and first.run_after < just_after
 
 
 def _task(task: Any) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def test_a_task_keeps_the_limits_of_its_step(name: str, probe: dict[str, Any]) -
 def test_every_dag_runs_once_at_a_time_and_does_not_catch_up(probe: dict[str, Any]) -> None:
     for dag in probe["dags"].values():
         assert (dag["max_active_runs"], dag["catchup"]) == (1, False)
-        assert dag["runs_at_once"] is False  # a new schedule waits for its next time
+        assert not dag["first_run_is_past"]
         assert "weir" in dag["tags"]
         assert len(dag["doc"]) > 80
 
