@@ -28,7 +28,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
                     label = f"{row['system']} (n={row['curves']['caught']})"
                     _line(axis, row["curves"][cost], colour, label)
         pair[0].set_title(panel, loc="left", fontsize=9)
-        pair[0].legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0, 0.98))
+        pair[1].legend(fontsize=7, frameon=False, loc="upper left")
         pair[1].set_xscale("log")
         pair[1].set_xticks(TICKS, [str(tick) for tick in TICKS])
         pair[1].minorticks_off()
