@@ -169,6 +169,8 @@ def test_before_the_first_champion_clients_are_told_so(lab: Laboratory, ask: Ask
 def test_weights_are_kept(local: TrafficTarget, ask: Ask) -> None:
     deploy(local, a=OLD, b=NEW)
     local.set_traffic(Traffic({"stable": "a", "canary": "b"}, {"stable": 80, "canary": 20}))
+    # until Envoy's own first health check of the canary, the champion stands in (decision 0005)
+    wait_for(lambda: "200 2" in ask(20), "the canary answers")
     seen = ask(300)
     assert set(seen) == {"200 1", "200 2"}
     assert 30 <= seen["200 2"] <= 95  # 60 expected; 30 and 95 are four standard deviations
