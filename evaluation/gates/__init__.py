@@ -1,6 +1,6 @@
 """The suites that stand between training and production.
 
-A gate is one file and one line in `GATES`. Its policy is a section of infra/config/gates.yaml.
+A gate is one file and one line in `gates`. Its policy is a section of infra/config/gates.yaml.
 """
 
 from __future__ import annotations

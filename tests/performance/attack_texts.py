@@ -54,8 +54,8 @@ STRONGEST = {
     "homoglyph": 1.0, "zero_width": 1.0, "punycode": 1.0, "han_variants": 1.0, "spacing": 1.0,
     "leetspeak": 0.5, "typos": 0.5, "good_words": 1.0, "synonyms": 0.5,
 }  # fmt: skip
-# Declared on 2026-11-30, before any of these attacks was measured: hardening never uses them. One
-# is of the family characters, the other of the family words.
+# Named before the attacker ran: hardening never uses them. One is of the family characters, the
+# other of the family words. Single typos had been tried on a model without hardening by then.
 HELD_OUT = ("typos", "synonyms")
 
 TFIDF, SPECIALIST = "TF-IDF + LR", "text specialist alone"
