@@ -76,7 +76,7 @@ def test_a_killed_canary_server_is_restarted_and_the_rollout_goes_on(lab: Labora
     lab.at(rollout, "canary 25 %")
     lab.kill_server(rollout.canary_slot)
     ended = lab.ended(rollout)
-    assert (ended.phase, ended.restarts) == ("done", 1)
+    assert (ended.phase, ended.restarts) == ("done", 1), lab.log("controller")
 
 
 def test_a_canary_server_that_dies_twice_is_rolled_back_with_the_reason(lab: Laboratory) -> None:

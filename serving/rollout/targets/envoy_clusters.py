@@ -50,6 +50,9 @@ def cluster(plane: DataPlane, server: str) -> dict[str, Any]:
         "eds_cluster_config": {"eds_config": watched_file(plane.endpoints_file(server))},
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
+        # a change of health counts at once: by default Envoy holds it back for up to a second after
+        # another one, while its admin port already tells of it
+        "common_lb_config": {"update_merge_window": "0s"},
         "ignore_health_on_host_removal": True,
         "health_checks": [
             {
