@@ -87,13 +87,20 @@ def record(engine: Engine, who: str, what: str, subject: str, evidence: str, at:
     """Append one row and return it. `at` is an aware time; `evidence` is a hash or a reference."""
     prepare(engine)
     with engine.begin() as connection:
-        one_writer_at_a_time(connection, "audit_trail")
-        last = _last(connection)
-        previous = last.hash if last else BEFORE_THE_FIRST
-        number = last.number + 1 if last else 1
-        entry = Entry(number, at.astimezone(UTC), who, what, subject, evidence, previous)
-        entry = replace(entry, hash=entry.digest())
-        connection.execute(insert(ENTRIES), _columns(entry))
+        return append(connection, who, what, subject, evidence, at)
+
+
+def append(
+    connection: Connection, who: str, what: str, subject: str, evidence: str, at: datetime
+) -> Entry:
+    """`record` inside a writer's transaction: what was done and the row about it stand together."""
+    one_writer_at_a_time(connection, "audit_trail")
+    last = _last(connection)
+    previous = last.hash if last else BEFORE_THE_FIRST
+    number = last.number + 1 if last else 1
+    entry = Entry(number, at.astimezone(UTC), who, what, subject, evidence, previous)
+    entry = replace(entry, hash=entry.digest())
+    connection.execute(insert(ENTRIES), _columns(entry))
     return entry
 
 

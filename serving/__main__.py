@@ -61,6 +61,13 @@ def _inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of it, too")
 
 
+def _gateway(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--take-over", action="store_true",
+        help="replace the running gateway of this home without losing a request",
+    )  # fmt: skip
+
+
 def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verdicts-per-second", required=True, type=float, metavar="N")
     parser.add_argument(
@@ -129,6 +136,7 @@ VERBS = [
         "gateway",
         "Run Envoy in front of the model servers until SIGTERM.",
         "serving.rollout.gateway:run_gateway",
+        _gateway,
     ),
     Verb(
         "controller",
@@ -140,6 +148,11 @@ VERBS = [
         "Start, follow and steer the rollout of an approved version.",
         "serving.rollout.commands:run_rollout",
         _rollout,
+    ),
+    Verb(
+        "approval",
+        "Hear of approvals in MLflow and start their rollouts, until SIGTERM.",
+        "serving.approval.command:run",
     ),
     Verb(
         "slots",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -49,6 +51,7 @@ def run_controller(_arguments: argparse.Namespace, settings: Settings) -> dict[s
         start_seconds=settings.serving.start_timeout_seconds,
         say=_say,
         tidy=target.rotate_access_log,
+        beside=ThreadPoolExecutor(1, "approval"),
     )
     _say(f"rollout controller on {settings.serving.host}, slots {', '.join(target.slots)}")
     run_until_stopped(controller, leadership)
@@ -113,7 +116,7 @@ def run_rollout(arguments: argparse.Namespace, settings: Settings) -> dict[str, 
     if arguments.action == "status":
         return _status(store, engine)
     requests: dict[str, Request] = {name: name for name in ("pause", "resume", "promote", "abort")}
-    rollout = store.ask(requests[arguments.action])
+    rollout = store.ask(requests[arguments.action], getpass.getuser())
     return {"version": rollout.version, "state": rollout.label, "requested": arguments.action}
 
 

@@ -8,13 +8,15 @@ model's exposure is written first and done then, what lowers it is done first an
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from data_contracts.config import Rollout as RolloutSettings
-from data_contracts.errors import BadInput
+from data_contracts.errors import BadInput, WeirError
 from serving.rollout.analysis import Analysis, Bounds, Pairs, Sample, judge
+from serving.rollout.approval_watch import Approval, ApprovalWatch, AtOnce
 from serving.rollout.leadership import Leadership, LostLeadershipError
 from serving.rollout.phases import (
     TERMINAL,
@@ -28,6 +30,7 @@ from serving.rollout.phases import (
 from serving.rollout.plan import Plan, plan
 from serving.rollout.store import Clock, RolloutStore, utc_now
 from serving.rollout.targets.base import Counters, Deployment, TrafficTarget
+from training.registry import NotInRegistry
 
 RAISING: tuple[Phase, ...] = ("shadow", "canary", "full")
 HANGING_SECONDS = 30.0  # without readiness, of a server that has been ready
@@ -36,6 +39,8 @@ ADOPTION_PAUSE_SECONDS = 30.0
 TIDY_SECONDS = 60.0
 IDLE_FACTOR = 4.0  # nobody waits on a controller without a rollout
 MAXIMUM_RESTARTS = 1
+NOT_APPROVED = "no approval stands"
+KEPT_GROWTH = 1.1  # of the requests seen, between two measurements that are kept
 
 
 class Evidence(Protocol):
@@ -48,15 +53,6 @@ class Evidence(Protocol):
 
 
 OpenEvidence = Callable[[datetime, str], Evidence]
-
-
-class Approval(Protocol):
-    """Whether a version may meet traffic, and why not."""
-
-    @property
-    def approved(self) -> bool: ...
-    @property
-    def reason(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,8 @@ class Controller:
     """Reconciles one target with one store, as long as it leads.
 
     `evidence` opens what was seen since a time, of a version; `start_seconds` is how long a
-    model server may take to become ready; `say` gets a line for people.
+    model server may take to become ready; `say` gets a line for people; `beside` puts questions
+    to the registry that the loop must not wait for.
     """
 
     def __init__(
@@ -90,11 +87,15 @@ class Controller:
         clock: Clock = utc_now,
         say: Callable[[str], None] = print,
         tidy: Callable[[], None] = lambda: None,
+        beside: Executor | None = None,
     ) -> None:
         self._target = target
         self._store = store
         self._leadership = leadership
         self._registry = registry
+        self._approvals = ApprovalWatch(
+            lambda version: self._registry.approval(version), beside or AtOnce(), clock
+        )
         self._open_evidence = evidence
         self._settings = settings
         self._slots = slots
@@ -103,6 +104,7 @@ class Controller:
         self._say = say
         self._tidy = tidy
         self._evidence: Evidence | None = None
+        self._kept: tuple[datetime | None, str, int] | None = None
         self._unready_since: dict[str, datetime | None] = {}  # of servers that have been ready
         self._restarted: dict[str, datetime] = {}
         self._asked_registry: datetime | None = None
@@ -143,16 +145,25 @@ class Controller:
         """Evidence is read before servers are looked at: a death is seen before its errors are."""
         analysis = self._analyse(rollout)
         wanted = plan(rollout, stable)
-        broken = self._revive(wanted, rollout)
+        broken = self._revoked(rollout) or self._revive(wanted, rollout)
         current = self._store.active() or rollout
         if current.applied_at is None:
             analysis = None
         if self._converge(wanted, rollout.canary_slot) and current.applied_at is None:
             counted = self._target.counters(rollout.canary_slot)
             current = self._store.applied(current, counted, self._leadership.fence)
+        if analysis is not None:
+            self._keep(current, analysis)
         to = next_phase(current, analysis, self._clock(), self._deadlines, broken)
         if to is not None:
             self._move(current, stable, to, analysis)
+
+    def _keep(self, rollout: Rollout, analysis: Analysis) -> None:
+        """A new verdict always; the same one on a tenth more requests, so it narrows in sight."""
+        now = (rollout.applied_at, analysis.verdict, analysis.requests)
+        if self._kept is None or now[:2] != self._kept[:2] or now[2] > self._kept[2] * KEPT_GROWTH:
+            self._store.measured(rollout, analysis, self._leadership.fence)
+            self._kept = now
 
     def _move(
         self, rollout: Rollout, stable: Stable | None, to: Transition, analysis: Analysis | None
@@ -171,8 +182,8 @@ class Controller:
         """What the registry has to say, and to be told, before a phase may begin or end."""
         if to.phase in RAISING:
             approval = self._registry.approval(rollout.version)
-            if not approval.approved:
-                reason = f"approval is missing: {approval.reason}"
+            if approval.revoked or (rollout.phase == "pending" and not approval.approved):
+                reason = f"{NOT_APPROVED}: {approval.reason}"
                 return Transition("rolling_back", rollout.step, reason)
         if to.phase == "done":
             try:
@@ -182,6 +193,17 @@ class Controller:
         if to.phase in ("rolled_back", "aborted"):
             self._registry.drop_challenger(rollout.version)
         return to
+
+    def _revoked(self, rollout: Rollout) -> str | None:
+        """Why the version may meet traffic no more; a registry that is down takes nothing back."""
+        try:
+            reason = self._approvals.revocation(rollout.version)
+        except NotInRegistry as error:
+            reason = str(error)
+        except WeirError as error:
+            self._complain(f"approval of version {rollout.version} unknown: {error}; asking again")
+            return None
+        return None if reason is None else f"{NOT_APPROVED}: {reason}"
 
     def _converge(self, wanted: Plan, canary_slot: str | None) -> bool:
         """Bring the target closer to the plan; True when it is there."""

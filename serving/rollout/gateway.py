@@ -1,32 +1,44 @@
-"""`python -m serving gateway`: Envoy in the foreground, configured by files under the home."""
+"""`python -m serving gateway`: Envoy in the foreground, configured by files under the home.
+
+With `--take-over` the new Envoy asks the running one for its listening sockets, so a gateway is
+replaced (another configuration, another Envoy) without a lost request: Envoy's hot restart,
+https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/operations/hot_restart
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_contracts.config import Serving, Settings
 from data_contracts.errors import ConfigurationError, MissingPart
+from serving.rollout.gateway_generation import Generation, hot_restart, running_generation
 from serving.rollout.targets.local import LocalTarget, data_plane
 
 _LOG_FLUSH_MILLISECONDS = 500  # the judge sees a request this late at most
 
 
-def run_gateway(_arguments: argparse.Namespace, settings: Settings) -> dict[str, object]:
-    """Check ports, write the configuration, and become Envoy."""
-    serving = settings.serving
+def run_gateway(arguments: argparse.Namespace, settings: Settings) -> dict[str, object]:
+    """Check ports, write the configuration, and become Envoy; or take over from a running one."""
+    serving, run = settings.serving, settings.home / "run"
     envoy = envoy_program()
-    require_free(serving.host, serving.gateway_port, "serving.gateway_port")
-    require_free(serving.host, serving.envoy_admin_port, "serving.envoy_admin_port")
+    generation = Generation(0)
+    if arguments.take_over:
+        generation = running_generation(run).following()
+    else:
+        require_free(serving.host, serving.gateway_port, "serving.gateway_port")
+        require_free(serving.host, serving.envoy_admin_port, "serving.envoy_admin_port")
     bootstrap = write_configuration(serving, settings.home)
     print(
         f"gateway on http://{serving.host}:{serving.gateway_port}, admin on "
         f"http://{serving.host}:{serving.envoy_admin_port}, configuration in {bootstrap.parent}",
         flush=True,
     )
-    os.execv(envoy, envoy_command(envoy, bootstrap))  # noqa: S606 (no shell: an argument list)
+    command = envoy_command(envoy, bootstrap, hot_restart(run, generation))
+    os.execv(envoy, command)  # noqa: S606 (no shell: an argument list)
 
 
 def write_configuration(serving: Serving, home: Path) -> Path:
@@ -35,8 +47,10 @@ def write_configuration(serving: Serving, home: Path) -> Path:
     return target.write_gateway_files()
 
 
-def envoy_command(envoy: str, bootstrap: Path) -> list[str]:
-    """Two cores carry everything, so one worker; hot restart would share memory by a fixed id."""
+def envoy_command(
+    envoy: str, bootstrap: Path, restarts: Sequence[str] = ("--disable-hot-restart",)
+) -> list[str]:
+    """Two cores carry everything, so one worker. Without `restarts` nobody can take over."""
     return [
         envoy,
         "--config-path",
@@ -45,9 +59,9 @@ def envoy_command(envoy: str, bootstrap: Path) -> list[str]:
         "1",
         "--log-level",
         "warning",
-        "--disable-hot-restart",
         "--file-flush-interval-msec",
         str(_LOG_FLUSH_MILLISECONDS),
+        *restarts,
     ]
 
 
@@ -72,5 +86,6 @@ def require_free(host: str, port: int, setting: str) -> None:
             name = "WEIR__" + setting.upper().replace(".", "__")
             raise ConfigurationError(
                 f"{setting} = {port}: {host}:{port} is not free ({error.strerror}); stop what "
-                f"listens there (`make down`), or choose another port in {name}"
+                f"listens there (`make down`), choose another port in {name}, or replace a running "
+                "gateway (`python -m serving gateway --take-over`)"
             ) from None

@@ -1,18 +1,21 @@
 """Durable rollout state: where each rollout is, how it came there, and who acts on it.
 
-Three tables in the state database: `rollouts` (one row each, the phase it is in),
-`rollout_transitions` (append-only, with reasons and measurements), `rollout_stable` (the
-champion as it stands in traffic). Writes of the controller name the phase that they leave, and
-check in the same transaction that their writer still leads.
+Four tables in the state database: `rollouts` (one row each, the phase it is in),
+`rollout_transitions` (append-only, with reasons and measurements), `rollout_measurements` (what
+the judge said on the way there), `rollout_stable` (the champion as it stands in traffic). Writes
+of the controller name the phase that they leave, and check in the same transaction that their
+writer still leads. Starts, requests and transitions stand in the audit trail, written with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 
+import orjson
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -29,6 +32,7 @@ from sqlalchemy import (
 
 from data_contracts.config import RolloutStep
 from data_contracts.errors import BadInput, WeirError
+from pipelines import audit_trail
 from pipelines.state import UtcTime, create_tables, one_writer_at_a_time, reading
 from serving.rollout.analysis import Analysis
 from serving.rollout.phases import TERMINAL, Phase, Request, Rollout, Stable, Transition
@@ -69,6 +73,16 @@ TRANSITIONS = Table(
     Column("reason", String, nullable=False),
     Column("analysis", JSON, nullable=False),
 )
+MEASUREMENTS = Table(
+    "rollout_measurements",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("rollout_id", Integer, nullable=False, index=True),
+    Column("at", UtcTime, nullable=False),
+    Column("phase", String, nullable=False),
+    Column("weight", Integer, nullable=False),
+    Column("analysis", JSON, nullable=False),
+)
 STABLE = Table(
     "rollout_stable",
     METADATA,
@@ -79,6 +93,7 @@ STABLE = Table(
     Column("since", UtcTime, nullable=False),
 )
 _ONLY = 1
+WEIR = "weir"  # who moves a rollout on, unless a person asked for it
 
 
 class Clock(Protocol):
@@ -105,6 +120,7 @@ class RolloutStore:
     def prepare(self) -> None:
         """Create the tables where they are missing."""
         create_tables(self._engine, METADATA)
+        audit_trail.prepare(self._engine)
 
     def start(
         self,
@@ -158,18 +174,49 @@ class RolloutStore:
         with reading(self._engine) as connection:
             return [_history_entry(row) for row in connection.execute(query)]
 
+    def measured(self, rollout: Rollout, analysis: Analysis, fence: Fence) -> None:
+        """Keep what the judge says of the phase now, so that it can be seen how that came about."""
+        with self._engine.begin() as connection:
+            fence(connection)
+            connection.execute(
+                MEASUREMENTS.insert().values(
+                    rollout_id=rollout.id,
+                    at=self._clock(),
+                    phase=rollout.phase,
+                    weight=_weight(rollout),
+                    analysis=analysis.as_record(),
+                )
+            )
+
+    def measurements(self, rollout: Rollout) -> list[dict[str, Any]]:
+        """What `measured` kept, oldest first: `at`, `phase`, `weight`, and the analysis."""
+        query = (
+            select(MEASUREMENTS)
+            .where(MEASUREMENTS.c.rollout_id == rollout.id)
+            .order_by(MEASUREMENTS.c.id)
+        )
+        with reading(self._engine) as connection:
+            return [
+                {"at": row.at.isoformat(), "phase": row.phase, "weight": row.weight, **row.analysis}
+                for row in connection.execute(query)
+            ]
+
     def stable(self) -> Stable | None:
         with reading(self._engine) as connection:
             return _stable(connection)
 
-    def ask(self, request: Request) -> Rollout:
-        """Leave a request for the controller. Raises BadInput where it makes no sense."""
+    def ask(self, request: Request, by: str = WEIR) -> Rollout:
+        """Leave a request of somebody for the controller. Raises BadInput where it makes no sense.
+
+        The last request counts; an abort is never taken back.
+        """
         with self._engine.begin() as connection:
             active = _active(connection)
             problem = _refusal(active, request)
             if active is None or problem:
                 raise BadInput(f"cannot {request}: {problem}; see `rollout status`")
             _update(connection, active, request=request)
+            self._record(connection, active, f"{request} asked for at {active.label}", by)
             return replace(active, request=request)
 
     def set_stable(self, stable: Stable, fence: Fence) -> None:
@@ -212,7 +259,11 @@ class RolloutStore:
         with self._engine.begin() as connection:
             fence(connection)
             now = self._clock()
-            connection.execute(TRANSITIONS.insert().values(_left(rollout, to, analysis, now)))
+            left = _left(rollout, to, analysis, now)
+            connection.execute(TRANSITIONS.insert().values(left))
+            moved = replace(rollout, phase=to.phase, step=to.step)
+            what = f"{rollout.label} → {moved.label}"
+            self._record(connection, rollout, what, evidence=_digest(left))
             request = rollout.request if rollout.request == "abort" else None
             changes = {"phase": to.phase, "step": to.step, "entered_at": now, "applied_at": None}
             reason = rollout.reason if to.phase in ("rolled_back", "aborted") else to.reason
@@ -256,7 +307,21 @@ class RolloutStore:
             "counted_errors": 0,
         }
         inserted = connection.execute(ROLLOUTS.insert().values(values).returning(ROLLOUTS))
-        return _rollout(inserted.one())
+        rollout = _rollout(inserted.one())
+        self._record(connection, rollout, "started")
+        return rollout
+
+    def _record(
+        self,
+        connection: Connection,
+        rollout: Rollout,
+        what: str,
+        who: str = WEIR,
+        evidence: str = "",
+    ) -> None:
+        said = f"rollout {rollout.id}: {what}"
+        subject = rollout.model.model_uri
+        audit_trail.append(connection, who, said, subject, evidence, self._clock())
 
     def _write_stable(self, connection: Connection, stable: Stable) -> None:
         connection.execute(STABLE.delete())
@@ -324,19 +389,29 @@ def _left(
     rollout: Rollout, to: Transition, analysis: Analysis | None, now: datetime
 ) -> dict[str, object]:
     step = rollout.current_step
-    weight = 100 if rollout.phase == "full" else step.weight if step is not None else 0
     since = rollout.applied_at or rollout.entered_at
     return {
         "rollout_id": rollout.id,
         "at": now,
         "phase": rollout.phase,
-        "weight": weight,
+        "weight": _weight(rollout),
         "mirror": step is not None and step.phase == "shadow",
         "seconds": round((now - since).total_seconds(), 3),
         "to_phase": to.phase,
         "reason": to.reason,
         "analysis": {} if analysis is None else analysis.as_record(),
     }
+
+
+def _weight(rollout: Rollout) -> int:
+    """Percent of requests that the candidate answers in this phase."""
+    step = rollout.current_step
+    return 100 if rollout.phase == "full" else step.weight if step is not None else 0
+
+
+def _digest(left: Mapping[str, object]) -> str:
+    """SHA-256 of a transition, so that the audit trail tells when one was changed later."""
+    return hashlib.sha256(orjson.dumps(left, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _history_entry(row: Row[Any]) -> dict[str, Any]:

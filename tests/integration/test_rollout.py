@@ -163,6 +163,13 @@ def test_a_busy_port_is_named_with_its_setting(running: Laboratory) -> None:
     assert "WEIR__SERVING__GATEWAY_PORT" in second.stderr
 
 
+def test_a_gateway_is_replaced_in_the_middle_of_a_rollout(lab: Laboratory) -> None:
+    rollout = lab.roll_out()
+    lab.at(rollout, "canary 25 %")
+    lab.take_over_gateway()
+    assert lab.ended(rollout).phase == "done"
+
+
 def test_clients_cannot_unload_the_model_through_the_gateway(running: Laboratory) -> None:
     gateway = f"http://127.0.0.1:{running.plane.gateway_port}"
     answer = httpx.post(f"{gateway}/v2/repository/models/spam/unload", timeout=5)

@@ -1,6 +1,6 @@
 """The real controller on the real local target, with stand-in servers and a registry of files.
 
-`{home}/registry/` holds `approved` (a version a line), `champion`, and `dropped`.
+`{home}/registry/` holds `approved` (a version a line), `revoked`, `champion`, and `dropped`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ MODEL_SERVER = (sys.executable, "-P", str(Path(__file__).parent / "model_server.
 class Approval:
     approved: bool
     reason: str
+    revoked: bool
 
 
 def registry_of_files(folder: Path) -> Registry:
@@ -38,8 +39,9 @@ def registry_of_files(folder: Path) -> Registry:
             file.write(f"{version}\n")
 
     def approval(version: str) -> Approval:
-        approved = version in lines("approved")
-        return Approval(approved, "" if approved else "nobody approved it")
+        revoked = version in lines("revoked")
+        approved = version in lines("approved") and not revoked
+        return Approval(approved, "" if approved else "nobody approved it", revoked)
 
     def champion() -> Deployment | None:
         champions = lines("champion")

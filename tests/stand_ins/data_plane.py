@@ -133,6 +133,13 @@ class Laboratory:
         self._start("gateway", [sys.executable, "-m", "serving", "gateway"])
         wait_for(self.answers, "gateway")
 
+    def take_over_gateway(self) -> None:
+        """Replace the gateway as an upgrade does; returns when the old one has ended."""
+        old = self._processes["gateway"]
+        self._start("gateway", [sys.executable, "-m", "serving", "gateway", "--take-over"])
+        wait_for(lambda: old.poll() is not None, f"the old gateway\n{self.log('gateway')}")
+        assert self._processes["gateway"].poll() is None, self.log("gateway")
+
     def answers(self) -> bool:
         try:
             httpx.get(f"http://127.0.0.1:{self.plane.gateway_port}/v2", timeout=2)

@@ -22,6 +22,7 @@ from serving.rollout.plan import plan
 from serving.rollout.store import RolloutStore
 from serving.rollout.targets.base import Counters, Deployment, Traffic
 from tests.stand_ins.memory_target import MemoryTarget
+from training.registry import NotInRegistry
 
 SLOTS = ("a", "b", "c")
 OLD, NEW = Deployment("models:/spam/1", "1"), Deployment("models:/spam/2", "2")
@@ -72,20 +73,21 @@ class Seen:
     """Evidence that is always there."""
 
     since: datetime
-    canary: Sample
+    canary: Callable[[], Sample]
     reference: Sample
 
     def live(self) -> tuple[Sample, Sample]:
-        return self.canary, self.reference
+        return self.canary(), self.reference
 
     def mirrored(self, copies: Counters) -> tuple[Sample, Sample, Pairs]:
-        return replace(self.canary, errors=0), self.reference, Pairs(100, 0)
+        return replace(self.canary(), errors=0), self.reference, Pairs(100, 0)
 
 
 @dataclass(frozen=True)
 class Approval:
     approved: bool = True
     reason: str = ""
+    revoked: bool = False
 
 
 def answered(requests: int, errors: int = 0) -> Sample:
@@ -139,7 +141,7 @@ class World:
             self.store,
             self.leadership,
             registry,
-            lambda since, version: Seen(since, self.canary, answered(100)),
+            lambda since, version: Seen(since, lambda: self.canary, answered(100)),
             SETTINGS,
             slots=SLOTS,
             start_seconds=30,
@@ -300,7 +302,67 @@ def test_a_missing_approval_stops_a_rollout_before_anything_is_seen(world: World
     assert world.exposure() == 0
     latest = world.store.latest()
     assert latest is not None
-    assert latest.reason == "approval is missing: revoked"
+    assert latest.reason == "no approval stands: revoked"
+
+
+@pytest.mark.parametrize("phase", ["shadow", "canary 10 %"])
+def test_an_approval_that_is_taken_back_ends_a_rollout_that_waits(world: World, phase: str) -> None:
+    world.start()
+    world.run_until(phase)
+    world.canary = answered(20)  # too few for a verdict
+    world.approval = Approval(False, "reviewer removed the tag", revoked=True)
+    world.run_until("rolled_back")
+    world.step()
+    latest = world.store.latest()
+    assert latest is not None
+    assert latest.reason == "no approval stands: reviewer removed the tag"
+    assert (world.champions, world.dropped) == ([], ["2"])
+    assert world.target.in_force == Traffic({"stable": "a"})
+
+
+def test_an_approval_that_runs_out_meanwhile_lets_its_rollout_end(world: World) -> None:
+    world.start()
+    world.run_until("shadow")
+    world.approval = Approval(False, "the approval is older than 72 hours")
+    world.run_until("done")
+
+
+def test_a_version_that_was_deleted_is_rolled_back(world: World) -> None:
+    def gone(version: str) -> Approval:
+        raise NotInRegistry("there is no version 2")
+
+    world.canary = answered(20)
+    world.start()
+    world.run_until("shadow")
+    world.controller._registry = replace(world.controller._registry, approval=gone)
+    world.run_until("rolled_back")
+
+
+def test_a_registry_that_is_down_takes_nothing_back(world: World) -> None:
+    def down(version: str) -> Approval:
+        raise ServiceUnavailable("MLflow does not answer")
+
+    world.canary = answered(20)  # too few for a verdict
+    world.start()
+    world.run_until("shadow")
+    world.controller._registry = replace(world.controller._registry, approval=down)
+    world.step(20)
+    assert world.phase() == "shadow"
+    assert any("unknown: MLflow does not answer" in line for line in world.said)
+
+
+def test_what_the_judge_said_on_the_way_is_kept_but_not_every_look(world: World) -> None:
+    world.canary = answered(20)
+    rollout = world.start()
+    world.run_until("shadow")
+    world.step(10)
+    world.canary = answered(40)
+    world.step(10)
+    world.canary = answered(100)
+    world.run_until("done")
+    kept = [(one["phase"], one["requests"]) for one in world.store.measurements(rollout)]
+    assert kept[:3] == [("shadow", 20), ("shadow", 40), ("shadow", 100)]
+    assert len(kept) == len(set(kept))
 
 
 def test_a_registry_that_is_down_holds_the_rollout_and_does_not_end_it(world: World) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from data_contracts.config import RolloutStep
 from data_contracts.errors import BadInput, WeirError
+from pipelines import audit_trail
 from pipelines.state import open_state
 from serving.rollout.analysis import Analysis
 from serving.rollout.leadership import LEADER, LEASE_SECONDS, Leadership, LostLeadershipError
@@ -180,3 +181,31 @@ def test_a_lost_server_clears_the_evidence_and_counts_the_restart(store: Rollout
     applied = store.applied(store.start(NEW, STEPS, SLOTS), Counters(0, 0), free)
     lost = store.unapplied(applied, free, restarts=1)
     assert store.active() == lost == replace(applied, applied_at=None, restarts=1)
+
+
+def test_who_did_what_stands_in_the_audit_trail_with_the_hash_of_each_transition(
+    engine: Engine, store: RolloutStore
+) -> None:
+    rollout = store.start(NEW, STEPS, SLOTS)
+    store.ask("abort", by="ada")
+    moved = store.advance(rollout, Transition("rolling_back", -1, "aborted"), None, free)
+    store.advance(moved, Transition("aborted", -1, ""), None, free)
+    rows = audit_trail.entries(engine, NEW.model_uri)
+    assert [(row.who, row.what) for row in rows] == [
+        ("weir", "rollout 1: started"),
+        ("ada", "rollout 1: abort asked for at pending"),
+        ("weir", "rollout 1: pending → rolling_back"),
+        ("weir", "rollout 1: rolling_back → aborted"),
+    ]
+    assert len({row.evidence for row in rows[2:]}) == 2
+    assert audit_trail.verify(engine) is None
+
+
+def test_a_transition_that_fails_leaves_no_row_in_the_audit_trail(
+    engine: Engine, store: RolloutStore
+) -> None:
+    rollout = store.start(NEW, STEPS, SLOTS)
+    store.advance(rollout, Transition("shadow", 0, "ready"), None, free)
+    with pytest.raises(WeirError, match="left pending meanwhile"):
+        store.advance(rollout, Transition("shadow", 0, "ready"), None, free)
+    assert len(audit_trail.entries(engine, NEW.model_uri)) == 2
