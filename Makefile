@@ -9,7 +9,7 @@ BENCHES := $(patsubst tests/performance/bench_%.py,bench-%,$(wildcard tests/perf
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## make both environments (idempotent)
+setup: ## make the environments (idempotent)
 	@$(PYTHON) infra/local/setup.py
 
 run: setup ## the main job: one whole turn of the loop on real messages, under 15 minutes

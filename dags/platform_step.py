@@ -14,8 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import Asset, BaseOperator, BaseSensorOperator, Param
-from airflow.sdk.bases.sensor import PokeReturnValue
+from airflow.sdk import Asset, BaseOperator, Param
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from failure_notice import notify_failure
@@ -26,8 +25,8 @@ from data_contracts.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_NOTHING_TO_DO
 from data_contracts.steps import Step, load_steps
 
 LONGEST_RETRY_DELAY = timedelta(minutes=15)
-LONGEST_POKE = timedelta(minutes=5)
 LINES_IN_MESSAGE = 8
+TRIGGERED_BY = "WEIR_TRIGGERED_BY"  # read by `python -m training register`
 
 # What all of Weir's DAGs share. One run at a time: a step finds its inputs in the lake.
 DAG_DEFAULTS: dict[str, Any] = {
@@ -68,8 +67,34 @@ def form(*names: str) -> dict[str, Param]:
     }
 
 
-class _Stepping(BaseOperator):
-    """What the operator and the sensor share: one step, its values, and its runner."""
+def described(name: str) -> dict[str, Any]:
+    """What a DAG of a flow says of itself, and its trigger form: what no earlier step gives."""
+    steps = load_steps()
+    return {"description": steps.flow(name).about, "params": form(*steps.asked_for(name))}
+
+
+def flow(name: str) -> None:
+    """The tasks of a flow of `steps.yaml`; each is told what earlier ones returned."""
+    steps = load_steps().flow(name)
+    returned: dict[str, Any] = {}
+    for step, given in steps.steps.items():
+        values = {
+            parameter: _handed_on(given[parameter], returned, pairs)
+            for parameter, pairs in steps.handed_on(step).items()
+        }
+        returned[step] = PlatformStep(step=step, values=values).output
+
+
+def _handed_on(
+    given: str | tuple[str, ...], returned: Mapping[str, Any], pairs: tuple[tuple[str, str], ...]
+) -> Any:
+    """The value itself, or a list where `steps.yaml` has one."""
+    several = [returned[step][field] for step, field in pairs]
+    return several[0] if isinstance(given, str) else several
+
+
+class PlatformStep(BaseOperator):
+    """Runs a step. Where its `continue_when` is false, the task is skipped, the result kept."""
 
     template_fields = ("values",)  # so that another task's XCom may be a value
     ui_color = "#e8f1f8"
@@ -91,6 +116,16 @@ class _Stepping(BaseOperator):
         self._runner = runner
         super().__init__(**_limits(step, described) | kwargs)
 
+    def execute(self, context: Any) -> dict[str, Any]:
+        result = self.run_step(context)
+        if not _may_continue(self.step, result):
+            for key, value in {**result, "return_value": result}.items():
+                context["ti"].xcom_push(key=key, value=value)
+            raise AirflowSkipException(
+                f"{self.step}: {_condition(self.step)} is false; nothing follows"
+            )
+        return result
+
     def on_kill(self) -> None:
         if self._runner is not None:
             self._runner.stop()
@@ -106,7 +141,7 @@ class _Stepping(BaseOperator):
         self.shown_command = _shown(step, values)
         self.log.info("running: %s", self.shown_command)
         self.last_lines = ()
-        outcome = self._runner.run(step, values, self._keep_and_log)
+        outcome = self._runner.run(step, values, self._keep_and_log, _triggered_by(context))
         self.last_lines = outcome.last_lines
         return _result_of(outcome, self.shown_command)
 
@@ -115,35 +150,10 @@ class _Stepping(BaseOperator):
         self.log.info(line)
 
 
-class PlatformStep(_Stepping):
-    """Runs a step. Where its `continue_when` is false, the task is skipped, the result kept."""
-
-    def execute(self, context: Any) -> dict[str, Any]:
-        result = self.run_step(context)
-        if not _may_continue(self.step, result):
-            for key, value in {**result, "return_value": result}.items():
-                context["ti"].xcom_push(key=key, value=value)
-            raise AirflowSkipException(
-                f"{self.step}: {_condition(self.step)} is false; nothing follows"
-            )
-        return result
-
-
-class PlatformSensor(_Stepping, BaseSensorOperator):
-    """Runs a step again and again until its `continue_when` is true; holds no slot between."""
-
-    def __init__(self, *, step: str, **kwargs: Any) -> None:
-        waiting = {
-            "mode": "reschedule",
-            "poke_interval": load_settings().orchestration.approval_poke_seconds,
-            "timeout": load_steps().step(step).timeout_seconds,
-            "execution_timeout": LONGEST_POKE,
-        }
-        super().__init__(step=step, **waiting | kwargs)
-
-    def poke(self, context: Any) -> PokeReturnValue:
-        result = self.run_step(context)
-        return PokeReturnValue(is_done=_may_continue(self.step, result), xcom_value=result)
+def _triggered_by(context: Mapping[str, Any]) -> dict[str, str]:
+    """Who started this run by hand, for the lineage: whoever starts a training may not approve."""
+    user = getattr(context.get("dag_run"), "triggering_user_name", None)
+    return {TRIGGERED_BY: user} if user else {}
 
 
 def _limits(name: str, step: Step) -> dict[str, Any]:

@@ -38,8 +38,9 @@ class Runner(Protocol):
     """Runs a step; `stop` ends it early, with everything that it started."""
 
     def run(
-        self, step: Step, values: Mapping[str, object], log: Callable[[str], None]
-    ) -> Outcome: ...
+        self, step: Step, values: Mapping[str, object], log: Callable[[str], None],
+        environment: Mapping[str, str] | None = None,
+    ) -> Outcome: ...  # fmt: skip
 
     def stop(self) -> None: ...
 
@@ -51,14 +52,19 @@ class SubprocessRunner:
         self.python = PROJECT / python  # not resolved: a venv's python is a link
         self._process: subprocess.Popen[str] | None = None
 
-    def run(self, step: Step, values: Mapping[str, object], log: Callable[[str], None]) -> Outcome:
-        """Log each line of output as it comes, and read the result file at the end."""
+    def run(
+        self, step: Step, values: Mapping[str, object], log: Callable[[str], None],
+        environment: Mapping[str, str] | None = None,
+    ) -> Outcome:  # fmt: skip
+        """Log each line of output as it comes, and read the result file at the end.
+
+        `environment` is added to the caller's, less what is Airflow's.
+        """
         last_lines: deque[str] = deque(maxlen=LAST_LINES)
         with tempfile.TemporaryDirectory(prefix="weir-step-") as folder:
             result = Path(folder) / "result.json"
-            exit_code = self._run(
-                step.command_line(str(self.python), result, values), log, last_lines
-            )
+            argv = step.command_line(str(self.python), result, values)
+            exit_code = self._run(argv, log, last_lines, environment or {})
             content = json.loads(result.read_bytes()) if result.is_file() else {}
         return Outcome(exit_code, content, tuple(last_lines))
 
@@ -74,11 +80,14 @@ class SubprocessRunner:
             _signal_group(process, signal.SIGKILL)
             process.wait()
 
-    def _run(self, argv: list[str], log: Callable[[str], None], last_lines: deque[str]) -> int:
+    def _run(
+        self, argv: list[str], log: Callable[[str], None], last_lines: deque[str],
+        environment: Mapping[str, str],
+    ) -> int:  # fmt: skip
         self._process = subprocess.Popen(
             argv,
             cwd=PROJECT,
-            env=_step_environment(),
+            env={**_step_environment(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from data_contracts.errors import ConfigurationError
@@ -32,6 +33,7 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 Priority = Literal["interactive", "normal", "bulk", "shadow"]
 PRIORITIES: tuple[Priority, ...] = ("interactive", "normal", "bulk", "shadow")  # most urgent first
 
@@ -225,6 +227,23 @@ class Registry(Section):
     waiver_days_at_most: Positive
 
 
+class ApprovalReceiver(Section):
+    """`python -m serving approval`: it hears of approvals and starts their rollouts.
+
+    It listens on `serving.host`. MLflow reports to `webhook_url` (null: no webhook, the receiver
+    only asks every `reconcile_seconds`); rollouts start in the Airflow at `airflow_url`. A report
+    older or newer than `window_seconds` is refused.
+    """
+
+    port: Port
+    webhook_url: Annotated[str, Field(pattern=r"^https?://[^/]+/.*$")] | None
+    airflow_url: Annotated[str, Field(pattern=r"^https?://[^/]+$")]
+    airflow_user: str
+    reconcile_seconds: Annotated[float, Field(gt=0)]
+    window_seconds: Annotated[float, Field(gt=0)]
+    maximum_body_bytes: Positive
+
+
 class MediaPool(Section):
     """A second server in every slot, for what carries media; `variables` is its environment."""
 
@@ -357,16 +376,137 @@ class RolloutStep(Section):
     minimum_requests: Positive
 
 
-class Rollout(Section):
-    """The steps, and the bounds that the judge holds the canary to."""
+class KServePool(Section):
+    """The pods of one kind of content: an InferenceService in which a slot is a predictor.
 
+    Each slot has `replicas` pods from the start, so that it can carry any weight. What else a pod
+    is, is the manifest's: a slot is made like the predictor that stands there already.
+    """
+
+    inference_service: DnsLabel
+    runtime: DnsLabel
+    model_format: str
+    replicas: Positive
+
+
+class KServe(Section):
+    """Where the target `kserve` writes, and where what the judge reads is found.
+
+    Without a `text` pool the `media` pool answers everything. The gateway has `gateway_seconds` to
+    take a route. `affinity_policy` is the EnvoyExtensionPolicy with the affinity key; without one,
+    the same accounts are always the first to meet a new model. `requests_query` and `errors_query`
+    are PromQL; `{pods}` stands for a pattern of the slot's pods. `access_log` (a file that the
+    gateway's log agent writes) and `decisions` (a folder) lie on a volume shared with the
+    controller; they default to where they are in `home`.
+    """
+
+    namespace: DnsLabel
+    gateway: DnsLabel
+    listener: str
+    route: DnsLabel
+    hostname: str | None = None
+    pools: dict[Literal["text", "media"], KServePool]
+    gateway_seconds: Seconds
+    affinity_policy: DnsLabel | None = None
+    prometheus_url: str
+    requests_query: str
+    errors_query: str
+    access_log: Path | None = None
+    decisions: Path | None = None
+
+    @field_validator("pools")
+    @classmethod
+    def _have_media(
+        cls, pools: dict[Literal["text", "media"], KServePool]
+    ) -> dict[Literal["text", "media"], KServePool]:
+        if "media" not in pools:
+            raise ValueError("no media; without a text pool it is the one that answers everything")
+        names = [pool.inference_service for pool in pools.values()]
+        if len(set(names)) != len(names):
+            raise ValueError(f"pools share an InferenceService: {names}; give each its own")
+        return pools
+
+
+class MetricBound(Section):
+    """How much worse a canary may be, in one metric.
+
+    It fails when it is surely worse by more than the tolerance, and passes when harm of the size
+    of the margin is excluded. Without a margin it may fail but is not waited for.
+    """
+
+    tolerance: Annotated[float, Field(ge=0)]
+    margin: float | None = None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a step waits until the metric passes."""
+        return self.margin is not None
+
+    @model_validator(mode="after")
+    def _margin_beyond_tolerance(self) -> Self:
+        if self.margin is not None and self.margin < self.tolerance:
+            raise ValueError(
+                f"margin {self.margin} is below the tolerance {self.tolerance}: give at least it"
+            )
+        return self
+
+
+class RatioBound(MetricBound):
+    """The same for what is compared as a ratio: 1.2 is a fifth more."""
+
+    tolerance: Annotated[float, Field(ge=1)]
+
+
+class RolloutMetrics(Section):
+    """What the judge compares; rates and shares as differences, latency and CPU as ratios.
+
+    `guardrails`: rates that the business counts, by name.
+    """
+
+    errors: MetricBound
+    latency_p50: RatioBound
+    latency_p95: RatioBound
+    latency_p99: RatioBound
+    disagreement: MetricBound
+    acted: MetricBound
+    scores: MetricBound
+    false_positives: MetricBound
+    recall: MetricBound
+    cpu_p50: RatioBound | None = None
+    guardrails: dict[str, MetricBound] = {}
+
+
+class Rollout(Section):
+    """The steps, and the bounds that the judge holds the canary to.
+
+    1 - `confidence` is the chance that a whole rollout of an equal model is stopped by chance.
+    `require_quality`: shadow waits for labels. A slice with at least `minimum_slice_share` of the
+    spam found is waited for as well; `maximum_slices` are judged. `target` is `local` (Envoy and
+    processes of this machine) or `kserve` (a cluster).
+    """
+
+    target: Literal["local", "kserve"] = "local"
+    kserve: KServe | None = Field(default=None, validate_default=True)
     steps: tuple[RolloutStep, ...]
     poll_seconds: Seconds
     progress_deadline_seconds: Seconds
-    maximum_error_rate_increase: Share
-    maximum_latency_ratio: Annotated[float, Field(gt=1)]
-    maximum_disagreement: Share
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    metrics: RolloutMetrics
+    require_quality: bool
+    minimum_slice_share: Share
+    maximum_slices: Positive
+
+    @field_validator("kserve")
+    @classmethod
+    def _name_the_cluster(cls, kserve: KServe | None, info: ValidationInfo) -> KServe | None:
+        if kserve is None and info.data.get("target") == "kserve":
+            raise ValueError("rollout.target is kserve; give this section, as production.yaml does")
+        return kserve
+
+    @property
+    def cluster(self) -> KServe | None:
+        """Where the target is, if that is a cluster."""
+        return self.kserve if self.target == "kserve" else None
 
 
 class Monitoring(Section):
@@ -401,7 +541,6 @@ class Orchestration(Section):
 
     platform_python: Path
     schedules: dict[str, Annotated[str, Field(pattern=r"^(\S+ ){4,5}\S+$")]]
-    approval_poke_seconds: Annotated[float, Field(ge=5)]  # shorter races Airflow's own heartbeat
     retry_delay_seconds: Seconds
 
 
@@ -429,6 +568,7 @@ class Settings(Section):
     training: Training
     gates: Gates
     registry: Registry
+    approval: ApprovalReceiver
     serving: Serving
     rollout: Rollout
     monitoring: Monitoring

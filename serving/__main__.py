@@ -29,9 +29,15 @@ def _score(parser: argparse.ArgumentParser) -> None:
 
 
 def _rollout(parser: argparse.ArgumentParser) -> None:
-    actions = ("start", "status", "watch", "pause", "resume", "promote", "abort")
+    actions = ("start", "status", "watch", "page", "pause", "resume", "promote", "abort")
     parser.add_argument("action", choices=actions)
-    parser.add_argument("--version", metavar="V", help="start, watch: a number, or challenger")
+    parser.add_argument(
+        "--version", metavar="V",
+        help="start, watch, page: a number, or challenger; status: a number, default the newest",
+    )  # fmt: skip
+    parser.add_argument(
+        "--watch", action="store_true", help="status: stay, and show it as it goes (a terminal)"
+    )
     parser.add_argument("--model", metavar="URI", help="start: where to load the version from")
     parser.add_argument(
         "--timeout", type=float, default=3600.0, metavar="S", help="watch: give up after S seconds"

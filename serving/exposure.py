@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from data_contracts.config import Serving, TransportSecurity
 from data_contracts.errors import ConfigurationError
-from serving.authentication import TOKENS, Tokens, read_tokens
+from serving.tokens import TOKENS, Tokens, read_tokens
 
 
 @dataclass(frozen=True)

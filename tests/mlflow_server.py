@@ -37,11 +37,17 @@ class TrackingServer:
 
 
 @contextmanager
-def tracking_server(home: Path) -> Iterator[TrackingServer]:
-    """Start it, wait for /health, stop it with SIGTERM."""
-    port = free_port()
+def tracking_server(home: Path, **variables: str) -> Iterator[TrackingServer]:
+    """Start it, wait for /health, stop it with SIGTERM.
+
+    Approvals are reported to `approval.port`, a free one where `variables` has no other.
+    """
+    port, receiver_port = free_port(), variables.get("WEIR__APPROVAL__PORT", str(free_port()))
     environ = {
         "WEIR_HOME": str(home),
+        "WEIR__APPROVAL__PORT": receiver_port,
+        "WEIR__APPROVAL__WEBHOOK_URL": f"http://127.0.0.1:{receiver_port}/webhooks/mlflow",
+        **variables,
         "WEIR__LOCAL__MLFLOW_PORT": str(port),
         "WEIR__REGISTRY__TRACKING_URI": f"http://127.0.0.1:{port}",
     }

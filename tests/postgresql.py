@@ -16,11 +16,14 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import make_url
+
+from data_contracts.errors import MissingPart
 
 _NUMBERS = itertools.count()
 
@@ -35,11 +38,8 @@ def postgres_server() -> Iterator[str]:
     binaries = _binaries()
     if binaries is None:
         pytest.skip("no PostgreSQL: apt-get install postgresql, or set WEIR_TEST_POSTGRES_URL")
-    folder = Path(tempfile.mkdtemp(prefix="weir-postgresql-"))
-    try:
-        yield from _cluster(binaries, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with cluster(binaries) as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -77,30 +77,55 @@ def _major(initdb: Path) -> int:
     return int(initdb.parts[-3]) if initdb.parts[-3].isdigit() else 0
 
 
-def _cluster(binaries: Path, folder: Path) -> Iterator[str]:
-    user = _unprivileged_user()
-    password, data = secrets.token_hex(16), folder / "data"
-    (folder / "password").write_text(password)
-    if user is not None:
-        for path in (folder, folder / "password"):
-            os.chown(path, user.pw_uid, user.pw_gid)
-    _run(
-        [binaries / "initdb", "-D", data, "-U", "weir", "-A", "scram-sha-256", "-E", "UTF8",
-         "--no-locale", "--no-sync", f"--pwfile={folder / 'password'}"],
-        user,
-        folder,
-    )  # fmt: skip
-    port = _free_port()
-    options = (
-        f"-h 127.0.0.1 -p {port} -c unix_socket_directories= -c fsync=off "
-        "-c max_connections=60 -c shared_buffers=16MB"
-    )
-    control: list[str | Path] = [binaries / "pg_ctl", "-D", data, "-w"]
-    _run([*control, "-l", folder / "log", "-o", options, "start"], user, folder)
+class Cluster:
+    """A PostgreSQL of its own in `folder`, which can be stopped and started again."""
+
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self._user = _unprivileged_user()
+        self._folder = folder
+        password, data = secrets.token_hex(16), folder / "data"
+        (folder / "password").write_text(password)
+        if self._user is not None:
+            for path in (folder, folder / "password"):
+                os.chown(path, self._user.pw_uid, self._user.pw_gid)
+        self._run(
+            binaries / "initdb", "-D", data, "-U", "weir", "-A", "scram-sha-256", "-E", "UTF8",
+            "--no-locale", "--no-sync", f"--pwfile={folder / 'password'}",
+        )  # fmt: skip
+        self._control = (binaries / "pg_ctl", "-D", data, "-w")
+        port = _free_port()
+        self._options = (
+            f"-h 127.0.0.1 -p {port} -c unix_socket_directories= -c fsync=off "
+            "-c max_connections=60 -c shared_buffers=16MB"
+        )
+        self.url = f"postgresql+psycopg://weir:{password}@127.0.0.1:{port}/postgres"
+
+    def start(self) -> None:
+        self._run(*self._control, "-l", self._folder / "log", "-o", self._options, "start")
+
+    def stop(self) -> None:
+        self._run(*self._control, "-m", "immediate", "stop")
+
+    def _run(self, *command: str | Path) -> None:
+        _run(list(command), self._user, self._folder)
+
+
+@contextmanager
+def cluster(binaries: Path | None = None) -> Iterator[Cluster]:
+    """A running one, gone afterwards."""
+    found = binaries or _binaries()
+    if found is None:
+        raise MissingPart("no PostgreSQL: apt-get install postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="weir-postgresql-"))
     try:
-        yield f"postgresql+psycopg://weir:{password}@127.0.0.1:{port}/postgres"
+        server = Cluster(found, folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
     finally:
-        _run([*control, "-m", "immediate", "stop"], user, folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unprivileged_user() -> pwd.struct_passwd | None:

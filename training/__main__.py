@@ -32,6 +32,34 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tracking", action="store_true", help="log the run and its trials to MLflow"
     )
+    parser.add_argument(
+        "--fusion-tokens", type=Path, metavar="FILE",
+        help="also write what the fusion learns from, for `fit-fusion`",
+    )  # fmt: skip
+
+
+def _fit_fusion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="DIR", help="the model that train wrote"
+    )
+    parser.add_argument(
+        "--tokens", type=Path, required=True, metavar="FILE",
+        help="what `train --fusion-tokens FILE` wrote beside it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="the model with the new fusion"
+    )
+    parser.add_argument(
+        "--checkpoints", type=Path, metavar="DIR",
+        help="keep the state after each epoch, and go on from it (default: OUTPUT.checkpoints)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="default: what the search of the training chose"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=600.0, metavar="SECONDS",
+        help="how long a process waits for the others (default: %(default)s)",
+    )  # fmt: skip
 
 
 def _quantise(parser: argparse.ArgumentParser) -> None:
@@ -97,12 +125,23 @@ def _version(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _approval(parser: argparse.ArgumentParser) -> None:
+    _version(parser)
+    parser.add_argument("--model", metavar="URI", help="must name the same version")
+    parser.add_argument("--or-fail", action="store_true", help="end with 2 where it is a no")
+
+
 def _remove_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", required=True, metavar="ID", help="as the label queue and check-labels name it"
     )
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the audit trail")
     parser.add_argument("--by", required=True, metavar="NAME", help="who decided it")
+
+
+def _fetch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="models:/NAME/VERSION, or an alias")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where its files go")
 
 
 def _tracking_server(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +152,8 @@ def _tracking_server(parser: argparse.ArgumentParser) -> None:
 VERBS = [
     Verb("train", "search and train an ensemble on labelled events",
          "training.train_command:run", _train),
+    Verb("fit-fusion", "train a model's fusion anew, in the processes that torchrun started",
+         "training.fusion_command:run", _fit_fusion),
     Verb("quantise", "int8 variants of the configured encoder, gated on drift and quality",
          "training.quantisation:run", _quantise),
     Verb("register", "log a trained model to MLflow as a version with its lineage",
@@ -124,11 +165,13 @@ VERBS = [
     Verb("approve", "demo: approve a version as the demo reviewer",
          "training.registry_commands:approve", _approve),
     Verb("approval", "say whether a version is approved, by whom, and if not why",
-         "training.registry_commands:approval", _version),
+         "training.registry_commands:approval", _approval),
     Verb("lineage", "lead a version back to run, commit, configuration, data and labels",
          "training.registry_commands:lineage", _version),
     Verb("remove-batch", "take a bad batch of labels out for good; name the models that saw it",
          "training.label_removal:run", _remove_batch),
+    Verb("fetch", "put a registered version's files into a folder, as KServe asks for them",
+         "training.model_fetch:run", _fetch),
     Verb("tracking-server", "serve MLflow with authentication and the approval recorder",
          "training.tracking_server:serve", _tracking_server),
 ]  # fmt: skip

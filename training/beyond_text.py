@@ -13,10 +13,12 @@ from data_contracts.labels import LabelledEvent
 from pipelines.features.text.extraction import TextExtractor
 from training.fused_policy import kind_of
 from training.fused_training import (
+    FusedParameters,
     FusedParts,
     FusedRows,
     FusedScores,
     TextToken,
+    Tokens,
     fit_fused,
 )
 from training.fused_trials import search_fused
@@ -52,11 +54,13 @@ class TextOutOfFold:
 
 @dataclass(frozen=True)
 class Fused:
-    """What was learnt of the rows that carry more than text, and how it scores them."""
+    """What was learnt of the rows that carry more than text, from what, and how it scores them."""
 
     rows: FusedRows
+    parameters: FusedParameters
     parts: FusedParts
     scores: FusedScores
+    tokens: Tokens
 
     @property
     def positive(self) -> NDArray[np.bool_]:
@@ -117,8 +121,9 @@ class Carried:
         models = self.untrained(tables)
         parameters = search_fused(rows, tables, models, search, say, seed=seed)
         return Fused(
-            rows, *fit_fused(rows, tables, models, parameters, target_rate, say, seed=seed)
-        )
+            rows, parameters,
+            *fit_fused(rows, tables, models, parameters, target_rate, say, seed=seed),
+        )  # fmt: skip
 
     def with_read_text(self, text: TextOutOfFold, say: Say) -> dict[str, StageTable]:
         """The tables, with what the text models say of text that was found in media."""

@@ -24,7 +24,8 @@ from training.fused_policy import (
     run_after,
     steps_of,
 )
-from training.fusion import Fusion, FusionParameters, FusionRows, fit_fusion
+from training.fusion import Fusion, FusionParameters, FusionRows
+from training.fusion_fitting import fit_fusion
 from training.logistic import Floats
 from training.sliced_calibration import SlicedCalibration, fit_sliced_calibration
 from training.stage_models import Parameters, StageModel, can_learn, fit_stage
@@ -130,13 +131,16 @@ def fit_fused(
     say: Say,
     *,
     seed: int,
-) -> tuple[FusedParts, FusedScores]:
-    """All parts, and the out-of-fold scores they were settled on. `models` are untrained."""
+) -> tuple[FusedParts, FusedScores, Tokens]:
+    """All parts, the out-of-fold scores they were settled on, and what the fusion learnt from.
+
+    `models` are untrained.
+    """
     tokens = fit_tokens(rows, tables, models, parameters.specialists, say, seed=seed)
     say(f"training the fusion of {', '.join(tokens.names)}")
     members = fusion_members(rows, tokens.rows, parameters.fusion, seed=seed)
     say("settling the meta-learner, calibration, thresholds and activation")
-    return settle_fused(rows, tokens, members, parameters.weighing, target_rate)
+    return *settle_fused(rows, tokens, members, parameters.weighing, target_rate), tokens
 
 
 def fit_tokens(

@@ -21,7 +21,8 @@ from training.fused_training import (
     fusion_members,
     weighed,
 )
-from training.fusion import FusionParameters, FusionRows, fit_fusion
+from training.fusion import FusionParameters, FusionRows
+from training.fusion_fitting import fit_fusion
 from training.logistic import Floats
 from training.objective import average_precision
 from training.search_space import Value

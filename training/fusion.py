@@ -23,7 +23,6 @@ from training.logistic import Floats
 
 MASKED = -1e9
 QUERIES = 2
-BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -87,43 +86,7 @@ def packed(members: Sequence[Fusion]) -> PackedFusion:
     return PackedFusion.of([member.weights for member in members])
 
 
-def fit_fusion(
-    rows: FusionRows,
-    targets: NDArray[np.int64],
-    weights: Floats,
-    parameters: FusionParameters,
-    *,
-    seed: int,
-) -> Fusion:
-    """Train with AdamW and a one-cycle rate; the same rows and seed give the same network.
-
-    `weights` float64[n] say how much each row counts.
-    """
-    import torch
-
-    torch.set_num_threads(1)
-    tensors = _tensors(rows, targets, weights)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = _initial([vector.shape[1] for vector in rows.vectors], parameters.width)
-        optimiser = torch.optim.AdamW(
-            network.values(), lr=parameters.learning_rate, weight_decay=parameters.weight_decay
-        )
-        steps = parameters.epochs * -(-len(rows) // BATCH)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, parameters.learning_rate, total_steps=steps
-        )
-        for _ in range(parameters.epochs):
-            for chosen in torch.split(torch.randperm(len(rows)), BATCH):
-                loss = _loss(network, tuple(part[chosen] for part in tensors), parameters)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                schedule.step()
-    return Fusion({name: weight.detach().numpy().copy() for name, weight in network.items()})
-
-
-def _forward(
+def forward(
     xp: Any,
     w: Mapping[str, Any],
     present: Any,
@@ -157,58 +120,3 @@ def _attended(
     scores = xp.where(mask, q @ k.swapaxes(1, 2) / float(q.shape[-1]) ** 0.5, MASKED)
     raised = xp.exp(scores - xp.amax(scores, -1, keepdims=True))
     return raised / xp.sum(raised, -1, keepdims=True) @ v @ w[f"{block}.o"]
-
-
-def _loss(network: Mapping[str, Any], batch: tuple[Any, ...], parameters: FusionParameters) -> Any:
-    import torch
-
-    present, log_odds, targets, weights, *vectors = batch
-    shown = _shown(present, parameters.modality_dropout)
-    logits = _forward(
-        torch, network, shown, torch.where(shown, log_odds, 0.0), vectors,
-        lambda read: torch.nn.functional.dropout(read, parameters.dropout),
-    )  # fmt: skip
-    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return (each * weights).sum() / weights.sum()
-
-
-def _shown(present: Any, dropout: float) -> Any:
-    """Modality dropout; an event that would lose every stage keeps them all."""
-    import torch
-
-    shown = present & (torch.rand(present.shape) >= dropout)
-    return shown | (present & ~shown.any(1, keepdim=True))
-
-
-def _initial(widths: Sequence[int], width: int) -> dict[str, Any]:
-    """Weights by name, scaled by the number of what feeds them (Glorot, Bengio 2010)."""
-    read = QUERIES * width + 2 * len(widths)
-    shapes = {"query": (QUERIES, width), "read.weight": (read, width), "answer.weight": (width, 1)}
-    shapes |= {f"token.weight.{at}": (inputs + 2, width) for at, inputs in enumerate(widths)}
-    shapes |= {f"{block}.{part}": (width, width) for block in ("among", "pool") for part in "qkvo"}
-    biases = {"read.bias": width, "answer.bias": 1}
-    biases |= {f"token.bias.{at}": width for at in range(len(widths))}
-    return {name: _normal(shape) for name, shape in shapes.items()} | {
-        name: _zeros(size) for name, size in biases.items()
-    }
-
-
-def _normal(shape: tuple[int, int]) -> Any:
-    import torch
-
-    return (torch.randn(shape) / shape[0] ** 0.5).requires_grad_()
-
-
-def _zeros(size: int) -> Any:
-    import torch
-
-    return torch.zeros(size, requires_grad=True)
-
-
-def _tensors(rows: FusionRows, targets: NDArray[np.int64], weights: Floats) -> tuple[Any, ...]:
-    import torch
-
-    numbers = (rows.log_odds, targets, weights, *rows.vectors)
-    return torch.from_numpy(rows.present), *(
-        torch.from_numpy(np.asarray(number, np.float32)) for number in numbers
-    )

@@ -1,4 +1,4 @@
-"""The fusion's networks over a row, compiled: what `training.fusion._forward` says, faster.
+"""The fusion's networks over a row, compiled: what `training.fusion.forward` says, faster.
 
 NumPy spends half a millisecond on one row of one network, nearly all of it on the way into its
 functions. Here all members read a row in some ten microseconds, each row by itself and in one

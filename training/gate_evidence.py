@@ -30,6 +30,18 @@ APPROVAL_SET = "approval set: "
 APPROVAL_DELETED = "approval deleted"
 GATES_RECORDED = "gates: "
 WAIVER_RECORDED = "waiver: "
+ROLLOUT_PREFIX = "rollout: "
+# Who trained it: what MLflow's server saw, with the version, its run or its model as the subject.
+VERSION_CREATED = "version created"
+RUN_CREATED = "run created"
+MODEL_LOGGED = "model logged"
+TRAINING_TRIGGERED = "training triggered"
+TRIGGERED_BY_TAG = "weir.triggered_by"
+
+
+def run_subject(run_id: str) -> str:
+    """How the audit trail names a run."""
+    return f"runs:/{run_id}"
 
 
 def gate_verdicts(tags: Mapping[str, str]) -> dict[str, str]:

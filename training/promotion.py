@@ -1,27 +1,25 @@
 """From candidate to challenger to champion: evidence, approval and aliases, all in the trail.
 
-`Promotion` acts; what counts as approved is decided by the pure function `decide`.
+`Promotion` acts; what counts as approved is decided by `training.approval.decide`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
-from data_contracts.config import Registry as RegistrySettings
 from data_contracts.config import Settings
-from data_contracts.errors import BadInput
+from data_contracts.errors import BadInput, ServiceUnavailable
 from pipelines import audit_trail
-from pipelines.audit_trail import Entry, Tampering
 from pipelines.state import open_state
 from training import registry
+from training.approval import Approval, Rules, decide, latest, trail_of
 from training.gate_evidence import (
-    APPROVAL_PREFIX,
-    APPROVAL_SET,
     APPROVAL_TAG,
     APPROVED,
     ENSEMBLE_TAG,
@@ -38,7 +36,7 @@ from training.gate_evidence import (
 from training.gate_reports import Judgement
 from training.registry import CHALLENGER, CHAMPION, TRAINER, Connection, ModelVersion
 from training.version_summary import summary
-from training.waivers import WaiverRules, problem, waived_without_right
+from training.waivers import problem, waived_without_right
 
 CHAMPION_SET = "alias set: champion"
 CHALLENGER_SET = "alias set: challenger"
@@ -48,60 +46,12 @@ LONGEST_ENTRY = 255  # characters of the audit trail's `what`
 
 
 @dataclass(frozen=True)
-class Rules:
-    """Whose approval counts, on which gates, for how long, and who may waive what they lack."""
-
-    reviewers: frozenset[str]
-    required_gates: tuple[str, ...]
-    lifetime: timedelta
-    waivers: WaiverRules
-
-    @classmethod
-    def of(cls, settings: RegistrySettings) -> Rules:
-        hours = timedelta(hours=settings.approval_lifetime_hours)
-        reviewers, waivers = frozenset(settings.reviewers), WaiverRules.of(settings)
-        return cls(reviewers, settings.required_gates, hours, waivers)
-
-
-@dataclass(frozen=True)
-class Approval:
-    """Whether a version may meet traffic; `reason` says why not, and is empty where it may."""
-
-    approved: bool
-    version: int
-    by: str | None = None
-    at: datetime | None = None
-    evidence: str | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
 class Promoted:
     """The outcome of the gates: `promoted` is true where the version became the challenger."""
 
     version: ModelVersion
     promoted: bool
     gates: str
-
-
-def decide(
-    version: ModelVersion,
-    rows: Sequence[Entry],
-    tampering: Tampering | None,
-    rules: Rules,
-    now: datetime,
-) -> Approval:
-    """Is this version approved? `rows` are the audit trail's rows about it, in their order."""
-    row = _latest(rows, APPROVAL_PREFIX)
-    reason = (
-        _tag_problem(version)
-        or (str(tampering) if tampering else None)
-        or _evidence_problem(version, rows, rules, now)
-        or _record_problem(version, row, rules, now)
-    )
-    if reason or row is None:
-        return Approval(False, version.number, reason=reason or "no record")
-    return Approval(True, version.number, row.who, row.at, row.evidence)
 
 
 @dataclass(frozen=True)
@@ -149,10 +99,20 @@ class Promotion:
         return Promoted(version, self._challenge(version, gates), gates)
 
     def is_approved(self, reference: str | int) -> Approval:
-        """Ask MLflow and the audit trail. Raises BadInput where there is no such version."""
+        """Ask MLflow and the audit trail; see `Approval` for what the answers mean.
+
+        Raises NotInRegistry where there is no such version (or it was deleted), ServiceUnavailable
+        where MLflow or the state database does not answer: that is neither a yes nor a no.
+        """
         version = registry.get_version(self.connection, reference)
-        rows = audit_trail.entries(self.trail, version.uri)
-        return decide(version, rows, audit_trail.verify(self.trail), self.rules, self.clock())
+        try:
+            rows, tampering = trail_of(self.trail, version), audit_trail.verify(self.trail)
+        except OperationalError as error:
+            raise ServiceUnavailable(
+                f"the audit trail does not answer ({str(error.orig).strip()}); start the state "
+                "database, or mend state.url (WEIR__STATE__URL)"
+            ) from None
+        return decide(version, rows, tampering, self.rules, self.clock())
 
     def approve(self, reference: str | int, reviewer: Connection) -> Approval:
         """Set the approval tag as the reviewer, through MLflow's server and so its recorder.
@@ -182,11 +142,8 @@ class Promotion:
         that ran out during the rollout still counts.
         """
         version = registry.get_version(self.connection, reference)
-        rows = audit_trail.entries(self.trail, version.uri)
-        approval = decide(
-            version, rows, audit_trail.verify(self.trail), self.rules, _approved_at(rows)
-        )
-        if not approval.approved:
+        approval = self.is_approved(version.number)
+        if approval.revoked:
             raise BadInput(f"{version.uri} cannot become champion: {approval.reason}")
         registry.set_alias(self.connection, CHAMPION, version.number)
         self._record_alias(CHAMPION_SET, version, evidence_hash(version))
@@ -257,7 +214,7 @@ class Promotion:
         """Not again where the newest row of its kind about this version says the same."""
         rows = audit_trail.entries(self.trail, version.uri)
         kind = what.partition(":")[0]
-        row = _latest(rows, kind)
+        row = latest(rows, kind)
         if row is None or (row.what, row.evidence) != (what, evidence):
             audit_trail.record(self.trail, who, what, version.uri, evidence, self.clock())
 
@@ -307,48 +264,3 @@ def _check_card(card: Path, judgements: Sequence[Judgement]) -> None:
             f"{card} tells of other reports or waivers; run `python -m evaluation card` with the "
             "very same --gate and --waiver"
         )
-
-
-def _tag_problem(version: ModelVersion) -> str | None:
-    value = version.tags.get(APPROVAL_TAG)
-    if value is None:
-        return f"no tag {APPROVAL_TAG}; a reviewer sets it to {APPROVED} in MLflow"
-    return None if value == APPROVED else f"tag {APPROVAL_TAG} is {value!r}, not {APPROVED}"
-
-
-def _evidence_problem(
-    version: ModelVersion, rows: Sequence[Entry], rules: Rules, now: datetime
-) -> str | None:
-    missing = missing_evidence(version.tags, rules.required_gates)
-    if missing:
-        return missing
-    row = _latest(rows, GATES_RECORDED)
-    if row is None or row.evidence != evidence_hash(version):
-        return "the gates' tags are not what `training promote` recorded; run it again"
-    return waived_without_right(version, rules.waivers, now)
-
-
-def _record_problem(
-    version: ModelVersion, row: Entry | None, rules: Rules, now: datetime
-) -> str | None:
-    if row is None:
-        return "the tag has no record of MLflow's server plugin, so nobody is known to have set it"
-    if row.what != f"{APPROVAL_SET}{APPROVED}":
-        return f"the newest record of the tag says {row.what!r}"
-    if row.who not in rules.reviewers:
-        return f"{row.who} set the tag and is no reviewer ({', '.join(sorted(rules.reviewers))})"
-    if row.evidence != evidence_hash(version):
-        return "the gates' evidence changed after the approval; approve it again"
-    if now > row.at + rules.lifetime:
-        hours = rules.lifetime.total_seconds() / 3600
-        return f"the approval of {row.at:%Y-%m-%d %H:%M} UTC ran out after {hours:g} hours"
-    return None
-
-
-def _latest(rows: Sequence[Entry], prefix: str) -> Entry | None:
-    return next((row for row in reversed(rows) if row.what.startswith(prefix)), None)
-
-
-def _approved_at(rows: Sequence[Entry]) -> datetime:
-    row = _latest(rows, APPROVAL_PREFIX)
-    return row.at if row else datetime.max.replace(tzinfo=UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,14 @@ import orjson
 
 from data_contracts.config import Settings
 from data_contracts.errors import BadInput
-from pipelines import audit_trail
-from pipelines.state import open_state
 from training import registry
 from training.ensemble import Ensemble
-from training.gate_evidence import ENSEMBLE_TAG
+from training.gate_evidence import ENSEMBLE_TAG, TRIGGERED_BY_TAG
 from training.lineage import Lineage, read_lineage, trace
-from training.registry.artefact import ARTEFACT_TAG, ensemble_directory
+from training.registry.artefact import ensemble_directory
 from training.stage_sources import stage_sources
+
+TRIGGERED_BY = "WEIR_TRIGGERED_BY"  # set by the orchestrator: who started the training by hand
 
 
 def register(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -35,9 +35,10 @@ def register(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
         "weir.parent": champion.uri if champion else "none",
         ENSEMBLE_TAG: Ensemble.load(directory, sources=stage_sources(settings)).version,
     }
+    if starter := os.environ.get(TRIGGERED_BY):
+        tags[TRIGGERED_BY_TAG] = starter
     version = registry.log_version(connection, directory, run_id, tags)
     _attach_lineage(connection, run_id, lineage)
-    _record(settings, version)
     return {
         "model": version.model,
         "version": version.number,
@@ -60,15 +61,6 @@ def _attach_lineage(connection: registry.Connection, run_id: str, lineage: Linea
         texts={"lineage/lineage.json": _pretty(lineage.as_record())},
         datasets={f"lake/{table}": digest for table, digest in lineage.dataset_hashes.items()},
     )
-
-
-def _record(settings: Settings, version: registry.ModelVersion) -> None:
-    trail = open_state(settings.state_url)
-    if not any(row.what == "registered" for row in audit_trail.entries(trail, version.uri)):
-        digest = version.tags[ARTEFACT_TAG]
-        audit_trail.record(
-            trail, registry.TRAINER, "registered", version.uri, digest, datetime.now(UTC)
-        )
 
 
 def _pretty(value: object) -> str:

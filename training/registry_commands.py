@@ -86,12 +86,19 @@ def approve(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]
 
 
 def approval(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    """Whether the version is approved; a no is data."""
+    """Whether the version is approved; a no is data, unless `--or-fail` says otherwise."""
     promotion = Promotion.of(settings)
-    if registry.find_version(promotion.connection, arguments.version) is None:
+    version = registry.find_version(promotion.connection, arguments.version)
+    if version is None:
         reason = f"no version {arguments.version!r}"
+        if arguments.or_fail:
+            raise BadInput(f"{reason} in MLflow; give a number, or challenger")
         return {"version": None, "approved": False, "approved_by": None, "reason": reason}
-    said = promotion.is_approved(arguments.version)
+    if arguments.model not in (None, version.uri):
+        raise BadInput(f"--model {arguments.model} is not {version.uri}; give one of them")
+    said = promotion.is_approved(version.number)
+    if arguments.or_fail and not said.approved:
+        raise BadInput(f"{version.uri} is not approved: {said.reason}")
     return {
         "version": said.version,
         "approved": said.approved,

@@ -9,7 +9,7 @@ leaves the chance of spam at a given event as it is, so a good model needs no we
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,19 @@ def _early_exit(policy: Policy, table: Table, log_odds: Floats, scores: Floats) 
     )
 
 
-def quality(table: Table, scores: Floats, positive: NDArray[np.bool_]) -> list[dict[str, Any]]:
+class Judgeable(Protocol):
+    """Rows as quality is measured on them: datasets, int64 targets, chances of their draw."""
+
+    @property
+    def datasets(self) -> NDArray[np.str_]: ...
+    @property
+    def targets(self) -> NDArray[np.int64]: ...
+    @property
+    def chances(self) -> Floats: ...
+    def __len__(self) -> int: ...
+
+
+def quality(table: Judgeable, scores: Floats, positive: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """Out-of-fold quality by dataset: what training reports and logs.
 
     `positive` bool[n] says which rows would be acted on. Where samplers chose some rows, the
@@ -127,7 +139,7 @@ def quality(table: Table, scores: Floats, positive: NDArray[np.bool_]) -> list[d
     ]
 
 
-def _weighted_quality(table: Table, positive: NDArray[np.bool_]) -> dict[str, Any]:
+def _weighted_quality(table: Judgeable, positive: NDArray[np.bool_]) -> dict[str, Any]:
     """Nothing where every row was taken, or none was drawn by chance."""
     found = footing(table.chances, table.targets, fewest_ham=0)
     if found.source != AUDIT:

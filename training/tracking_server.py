@@ -7,10 +7,13 @@ itself serves: clients need HTTP and a password, nothing else.
 from __future__ import annotations
 
 import argparse
+import base64
+import hmac
 import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 from sqlalchemy import make_url
@@ -21,8 +24,10 @@ from data_contracts.files import write_atomically
 from data_contracts.secrets import (
     MLFLOW_ADMIN_PASSWORD,
     MLFLOW_FLASK_SECRET,
+    MLFLOW_READER_PASSWORD,
     MLFLOW_REVIEWER_PASSWORD,
     MLFLOW_TRAINER_PASSWORD,
+    MLFLOW_WEBHOOK_SECRET,
     secret,
 )
 from pipelines import audit_trail
@@ -52,10 +57,16 @@ def serve(arguments: argparse.Namespace, settings: Settings) -> None:
     # MLflow reads its environment when it is imported
     import uvicorn
 
-    from training.approval_recorder import ApprovalRecorder, create_app
+    from training.approval import Rules
+    from training.approval_recorder import ApprovalGuard, ApprovalRecorder
+    from training.mlflow_application import create_app
 
-    recorder = ApprovalRecorder(trail, lambda: datetime.now(UTC))
-    app = create_app(recorder, passwords, settings.registry.model_name, backend_url(settings))
+    registry = settings.registry
+    guard = ApprovalGuard(trail, Rules.of(registry), _now)
+    recorder = ApprovalRecorder(trail, registry.experiment, _now)
+    app = create_app(
+        guard, recorder, passwords, registry.model_name, backend_url(settings), _webhook(settings)
+    )
     print(f"MLflow: http://{arguments.host}:{port} (users {', '.join(passwords)})", flush=True)
     uvicorn.run(
         app, host=arguments.host, port=port, log_level="warning",
@@ -88,10 +99,12 @@ def _environment(settings: Settings, folder: Path, admin_password: str) -> dict[
     configuration = folder / "authentication.ini"
     content = _AUTHENTICATION.format(database=_users_url(backend).replace("%", "%%"))
     write_atomically(configuration, content.encode(), mode=0o600)
+    flask_secret = secret(MLFLOW_FLASK_SECRET, settings.home)
     return {
+        **_webhook_environment(settings, flask_secret),
         "MLFLOW_AUTH_CONFIG_PATH": str(configuration),
         "MLFLOW_AUTH_ADMIN_PASSWORD": admin_password,
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": secret(MLFLOW_FLASK_SECRET, settings.home),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": flask_secret,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "ERROR",
@@ -102,6 +115,32 @@ def _environment(settings: Settings, folder: Path, admin_password: str) -> dict[
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "_MLFLOW_SGI_NAME": "uvicorn",
     }
+
+
+def _webhook_environment(settings: Settings, flask_secret: str) -> dict[str, str]:
+    """MLflow may call Weir's receiver, which is on this machine or in this cluster.
+
+    Its guard against private addresses is off, for only `admin` can make webhooks. Their secrets
+    are at rest under a key of the server's own, or every restart would lose them.
+    """
+    url = settings.approval.webhook_url
+    scheme = urlsplit(url).scheme if url else "https"
+    key = hmac.digest(flask_secret.encode(), b"weir: webhook secrets at rest", "sha256")
+    return {
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": scheme,
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true" if url else "false",
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.urlsafe_b64encode(key).decode(),
+    }
+
+
+def _webhook(settings: Settings) -> tuple[str, str] | None:
+    """Where approvals are reported, and the secret that signs them."""
+    url = settings.approval.webhook_url
+    return (url, secret(MLFLOW_WEBHOOK_SECRET, settings.home)) if url else None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _users_url(backend: str) -> str:
@@ -118,6 +157,7 @@ def _passwords(home: Path) -> dict[str, str]:
         "admin": secret(MLFLOW_ADMIN_PASSWORD, home),
         "trainer": secret(MLFLOW_TRAINER_PASSWORD, home),
         "reviewer": secret(MLFLOW_REVIEWER_PASSWORD, home),
+        "reader": secret(MLFLOW_READER_PASSWORD, home),
     }
 
 

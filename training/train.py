@@ -26,6 +26,7 @@ from pipelines.splits import grouped_folds
 from training.artefact_files import arrays_to_bytes
 from training.beyond_text import Carried, Fused, TextOutOfFold
 from training.ensemble import Ensemble
+from training.fusion_tokens import FusionTask, task_of, write_task
 from training.hardening import NONE, Copies, disguised_copies, with_copies
 from training.labelled_rows import check_groups
 from training.logistic import Floats
@@ -50,7 +51,8 @@ class Plan:
     """How to train. `studies` is where searches keep their journals.
 
     `trials` bounds the search of each stage, `search_seconds` that of all of them together.
-    `hardening` says which disguised copies the text models learn from, too.
+    `hardening` says which disguised copies the text models learn from, too. `fusion_tokens` is a
+    file to write what the fusion learnt from to, so that `training fit-fusion` can train it anew.
     """
 
     trials: int
@@ -60,6 +62,7 @@ class Plan:
     studies: Path
     search_seconds: float = 3600.0
     hardening: Hardening = NONE
+    fusion_tokens: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,13 @@ def train(
     models = learn_text(rows, encoder, plan, search, say, stages)
     rate = plan.target_false_positive_rate
     fused = models.carried.fit(models.text, search, rate, plan.seed, say)
-    return Ensemble(
+    ensemble = Ensemble(
         models.parts(encoder_file, rows, plan, search, fused), encoder, stages.extractors
     )
+    if plan.fusion_tokens and fused:
+        say(f"writing what the fusion learnt from to {plan.fusion_tokens}")
+        write_task(plan.fusion_tokens, models.fusion_task(fused, plan, ensemble.version))
+    return ensemble
 
 
 @dataclass(frozen=True)
@@ -143,6 +150,14 @@ class TextModels:
             },
             out_of_fold=_out_of_fold(rows, self.text, judged),
         )
+
+    def fusion_task(self, fused: Fused, plan: Plan, version: str) -> FusionTask:
+        """What `training fit-fusion` needs to train the fusion of this ensemble anew."""
+        return task_of(
+            fused.rows, fused.tokens, fused.parameters, at=self.carried.fused, seed=plan.seed,
+            positive=text_positive(self.policy, self.text.table, self.text.scores),
+            target_rate=plan.target_false_positive_rate, model_version=version,
+        )  # fmt: skip
 
 
 def learn_text(

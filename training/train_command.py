@@ -99,6 +99,7 @@ def _plan(arguments: argparse.Namespace, settings: Settings) -> Plan:
         studies=settings.home / "studies",
         search_seconds=training.search_seconds,
         hardening=training.hardening,
+        fusion_tokens=arguments.fusion_tokens,
     )
 
 

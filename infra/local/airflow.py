@@ -22,7 +22,7 @@ from infra.local.process import Process
 HOST = "127.0.0.1"
 PYTHON = PROJECT / ".venv-airflow" / "bin" / "python"
 DATABASE_URL = "WEIR_AIRFLOW_DATABASE_URL"
-USERS = {"admin": "admin", "reviewer": "user"}  # name: role
+USERS = {"admin": "admin", "reviewer": "user", "approval": "user"}  # name: role
 PARALLELISM = 4
 
 
@@ -46,8 +46,7 @@ def environment(settings: Settings) -> dict[str, str]:
         ),
         # a task waits for the scheduler's next loop: idle for 0.5 s, not for a second
         **_sectioned("SCHEDULER", {"SCHEDULER_IDLE_SLEEP_TIME": "0.5"}),
-        # Airflow learns that a task ended at its next heartbeat. At 5 s, the default, a sensor that
-        # pokes every 5 s would be queued again before its last poke counts as ended, and fail.
+        # Airflow learns that a task ended at its next heartbeat: after 1 s, not after 5.
         **_sectioned("WORKERS", {"MIN_HEARTBEAT_INTERVAL": "1", "MAX_FAILED_HEARTBEATS": "30"}),
         **_sectioned("DAG_PROCESSOR", {"MIN_FILE_PROCESS_INTERVAL": "120"}),
         **_sectioned("LOGGING", {"BASE_LOG_FOLDER": str(home / "logs")}),
@@ -63,6 +62,7 @@ def prepare(settings: Settings) -> None:
     known = {
         "admin": secrets.secret(secrets.AIRFLOW_ADMIN_PASSWORD, settings.home),
         "reviewer": secrets.secret(secrets.AIRFLOW_REVIEWER_PASSWORD, settings.home),
+        "approval": secrets.secret(secrets.AIRFLOW_APPROVAL_PASSWORD, settings.home),
     }
     write_atomically(_passwords_file(settings), orjson.dumps(known), mode=0o600)
     done = subprocess.run(

@@ -145,19 +145,14 @@ class Turn:
         )
 
     def roll_out(self, version: str, asked_at: datetime) -> list[dict[str, Any]]:
-        """Approve as the demo reviewer, then follow the rollout that waited for it."""
+        """Approve as the demo reviewer, then follow the rollout that the receiver starts on it."""
         approval = call(self.settings, "training", "approve", f"--version={version}")
         self.found.approvals.append(approval)
         say(f"  version {version} approved by {approval['approved_by']} (demo reviewer)")
-        run = self.rollout_run(asked_at)
+        run = self.airflow.wait_for_run("challenger_rollout", asked_at)
         self.finish(run, self.settings.rollout.progress_deadline_seconds + RUN_TIMEOUT_SECONDS)
         watched = self.airflow.result(run.dag_id, run.run_id, "rollout_watch")
         return list(watched["rollout"])
-
-    def rollout_run(self, asked_at: datetime) -> Run:
-        """The run that waits for this approval: the newest one that has not ended."""
-        waiting = [run for run in self.airflow.runs("challenger_rollout") if not run.is_finished]
-        return waiting[-1] if waiting else self.airflow.wait_for_run("challenger_rollout", asked_at)
 
     def watch(self) -> None:
         """One monitoring run over what the turn left behind, and the champion's lineage."""

@@ -19,12 +19,13 @@ AIRFLOW_DAGS = (
 
 
 def platform_services(settings: Settings) -> tuple[Process, ...]:
-    """MLflow, Envoy and the rollout controller, which starts the model servers."""
-    host, serving = settings.serving.host, settings.serving
+    """MLflow, Envoy, the rollout controller, which starts the model servers, and the receiver."""
+    host, serving, port = settings.serving.host, settings.serving, settings.approval.port
     return (
         Process(
             name="mlflow",
             argv=_command("training", "tracking-server"),
+            environment={"WEIR__APPROVAL__WEBHOOK_URL": f"http://{host}:{port}/webhooks/mlflow"},
             ready_url=f"http://{host}:{settings.local.mlflow_port}/health",
             port=settings.local.mlflow_port,
             setting="local.mlflow_port",
@@ -37,6 +38,14 @@ def platform_services(settings: Settings) -> tuple[Process, ...]:
             setting="serving.gateway_port",
         ),
         Process(name="controller", argv=_command("serving", "controller")),
+        Process(
+            name="approval",
+            argv=_command("serving", "approval"),
+            environment={"WEIR__APPROVAL__AIRFLOW_URL": airflow.base_url(settings)},
+            ready_url=f"http://{host}:{port}/health",
+            port=port,
+            setting="approval.port",
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Make the environments: `.venv` (the platform) and `.venv-airflow` (Airflow).
+"""Make the environments: `.venv` (the platform), `.venv-airflow` (Airflow), `.venv-kubeflow` (kfp).
 
 `.venv-review` (Label Studio) is made when it is first needed, by `make review`.
 
@@ -21,6 +21,7 @@ REVIEW = ".venv-review"
 ENVIRONMENTS = {
     ".venv": ("requirements.txt", "infra/constraints/platform.txt"),
     ".venv-airflow": ("dags/requirements.txt", "infra/constraints/airflow.txt"),
+    ".venv-kubeflow": ("infra/kubeflow/requirements.txt", "infra/constraints/kubeflow.txt"),
     REVIEW: ("infra/review/requirements.txt", "infra/constraints/label_studio.txt"),
 }
 
@@ -30,7 +31,7 @@ def main() -> int:
         print(f"setup: Python {sys.version.split()[0]} is too old; install 3.11 or newer")
         return 2
     try:
-        for name in (".venv", ".venv-airflow"):
+        for name in (".venv", ".venv-airflow", ".venv-kubeflow"):
             ensure(name)
         _write_local_secrets()
     except subprocess.CalledProcessError as error:

@@ -22,7 +22,7 @@ def up(_arguments: argparse.Namespace, settings: Settings) -> None:
     say_addresses("Weir is up", addresses(settings))
     say(
         f"users and passwords are in {settings.home / 'secrets.env'}: Airflow `admin`; "
-        "MLflow `reviewer`, `trainer`, `admin`. Stop with `make down`."
+        "MLflow `reviewer`, `reader`, `trainer`, `admin`. Stop with `make down`."
     )
 
 
@@ -47,7 +47,7 @@ def start(settings: Settings) -> list[str]:
     if wanted:
         check_machine(settings)
         check_ports(wanted, settings.serving.host)
-        say("starting Airflow, MLflow, the gateway and the controller (about half a minute)")
+        say("starting Airflow, MLflow, gateway, controller and receiver (about half a minute)")
         airflow.prepare(settings)
     for process in wanted:
         supervisor.start(process)

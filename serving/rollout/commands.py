@@ -8,9 +8,11 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -22,10 +24,13 @@ from data_contracts.files import write_atomically
 from pipelines.state import open_state
 from serving.rollout.controller import Controller, OpenEvidence, Registry
 from serving.rollout.evidence import PhaseEvidence
+from serving.rollout.kserve_evidence import KServeEvidence
 from serving.rollout.leadership import Leadership
 from serving.rollout.phases import Request, Rollout, check_steps
 from serving.rollout.store import RolloutStore
-from serving.rollout.targets.base import Deployment
+from serving.rollout.story import tell
+from serving.rollout.targets.base import Deployment, TrafficTarget
+from serving.rollout.targets.kserve_configured import check_evidence, kserve_target
 from serving.rollout.targets.local import LocalTarget, data_plane, local_target
 
 JUDGED_PHASES = ("shadow", "canary", "full")
@@ -39,23 +44,45 @@ def run_controller(_arguments: argparse.Namespace, settings: Settings) -> dict[s
     store, leadership = RolloutStore(engine), Leadership(engine)
     store.prepare()
     leadership.prepare()
-    target = local_target(settings.serving, settings.home)
+    chosen = chosen_target(settings)
     controller = Controller(
-        target,
+        chosen.target,
         store,
         leadership,
         model_registry(settings),
         evidence_of(settings),
         settings.rollout,
-        slots=target.slots,
+        slots=chosen.slots,
         start_seconds=settings.serving.start_timeout_seconds,
         say=_say,
-        tidy=target.rotate_access_log,
+        tidy=chosen.tidy,
         beside=ThreadPoolExecutor(1, "approval"),
     )
-    _say(f"rollout controller on {settings.serving.host}, slots {', '.join(target.slots)}")
+    _say(f"rollout controller on {chosen.where}, slots {', '.join(chosen.slots)}")
     run_until_stopped(controller, leadership)
     return {"stopped": True}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The configured target, and what only its makers know of it: where it is, and its tidying."""
+
+    target: TrafficTarget
+    where: str
+    slots: tuple[str, ...]
+    tidy: Callable[[], None]
+
+
+def chosen_target(settings: Settings) -> Chosen:
+    """Raises ConfigurationError for a target that cannot be asked, or not be judged."""
+    slots = tuple(data_plane(settings.serving, settings.home).slots)
+    cluster = settings.rollout.cluster
+    if cluster is None:
+        local = local_target(settings.serving, settings.home)
+        return Chosen(local, settings.serving.host, slots, local.rotate_access_log)
+    check_evidence(cluster, *_evidence_files(settings))
+    target = kserve_target(cluster, slots, _say)
+    return Chosen(target, f"namespace {cluster.namespace}", slots, lambda: None)
 
 
 def run_until_stopped(controller: Controller, leadership: Leadership) -> None:
@@ -97,10 +124,26 @@ def model_registry(settings: Settings) -> Registry:
 
 
 def evidence_of(settings: Settings) -> OpenEvidence:
-    """Opens the access log and the decision records of this home."""
+    """Opens the access log, the decision records and the labels of this home."""
+    access_log, decisions = _evidence_files(settings)
+    lake, cluster = settings.lake, settings.rollout.cluster
+    if cluster is not None:
+        return lambda since, version: KServeEvidence(
+            cluster, access_log, decisions, since, version, lake
+        )
+    return lambda since, version: PhaseEvidence(access_log, decisions, since, version, lake)
+
+
+def _evidence_files(settings: Settings) -> tuple[Path, Path]:
+    """The access log and the folder of decision records: in the home, unless a cluster's section
+    names others.
+    """
     access_log = data_plane(settings.serving, settings.home).access_log
     decisions = settings.home / _DECISIONS
-    return lambda since, version: PhaseEvidence(access_log, decisions, since, version)
+    cluster = settings.rollout.cluster
+    if cluster is None:
+        return access_log, decisions
+    return cluster.access_log or access_log, cluster.decisions or decisions
 
 
 def run_rollout(arguments: argparse.Namespace, settings: Settings) -> dict[str, object]:
@@ -108,13 +151,16 @@ def run_rollout(arguments: argparse.Namespace, settings: Settings) -> dict[str, 
     engine = open_state(settings.state_url)
     store = RolloutStore(engine)
     store.prepare()
+    Leadership(engine).prepare()
     if arguments.action == "start":
         registry = model_registry(settings)
         return start(store, registry, settings, _named_version(arguments), arguments.model)
     if arguments.action == "watch":
         return _watch(store, engine, settings, arguments)
     if arguments.action == "status":
-        return _status(store, engine)
+        return _status(store, engine, settings, arguments)
+    if arguments.action == "page":
+        return {"page": _write_page(store, engine, settings, _named_version(arguments))}
     requests: dict[str, Request] = {name: name for name in ("pause", "resume", "promote", "abort")}
     rollout = store.ask(requests[arguments.action], getpass.getuser())
     return {"version": rollout.version, "state": rollout.label, "requested": arguments.action}
@@ -122,6 +168,19 @@ def run_rollout(arguments: argparse.Namespace, settings: Settings) -> dict[str, 
 
 def run_slots(arguments: argparse.Namespace, settings: Settings) -> dict[str, object]:
     """What runs in the slots; `stop` ends the servers (stop gateway and controller first)."""
+    cluster = settings.rollout.cluster
+    if cluster is not None:
+        if arguments.action == "stop":
+            raise BadInput(
+                "rollout.target = kserve: pods in slots are not stopped from here; set traffic "
+                f"aside, then kubectl -n {cluster.namespace} delete inferenceservices --all"
+            )
+        of_cluster = chosen_target(settings).target
+        found: dict[str, dict[str, object]] = {
+            slot: {**asdict(model), "alive": of_cluster.alive(slot)}
+            for slot, model in of_cluster.deployed().items()
+        }
+        return {"slots": found, "stopped": False}
     plane = data_plane(settings.serving, settings.home)
     target = LocalTarget(plane, settings.home)
     found = {
@@ -159,17 +218,31 @@ def start(
     return {"version": version, "state": rollout.label, "rollout_id": rollout.id}
 
 
-def _status(store: RolloutStore, engine: Engine) -> dict[str, object]:
-    rollout, stable = store.latest(), store.stable()
-    leadership = Leadership(engine)
-    leadership.prepare()
-    leader = leadership.leader()
+def _status(
+    store: RolloutStore, engine: Engine, settings: Settings, arguments: argparse.Namespace
+) -> dict[str, object]:
+    version = arguments.version or None
+    if arguments.watch:
+        from serving.rollout.live_view import follow
+
+        follow(lambda: tell(engine, store, version), settings.rollout.poll_seconds)
+    rollout, stable, leader = store.latest(version), store.stable(), Leadership(engine).leader()
     return {
         "stable": None if stable is None else {"slot": stable.slot, **asdict(stable.model)},
         "rollout": None if rollout is None else _shown(rollout),
         "transitions": [] if rollout is None else store.history(rollout),
         "controller": None if leader is None else asdict(leader),
     }
+
+
+def _write_page(store: RolloutStore, engine: Engine, settings: Settings, version: str) -> str:
+    """The rollout's page in the reports; its path."""
+    from serving.rollout.page import write_page
+
+    story = tell(engine, store, _rollout_of(store, version).version)
+    if story is None:
+        raise WeirError(f"the rollout of version {version} is gone from the state database")
+    return str(write_page(story, settings.reports))
 
 
 def _watch(
@@ -187,7 +260,9 @@ def _watch(
             _tell(rollout, entry)
         seen = len(history)
         if not rollout.active:
-            return _outcome(rollout, history, arguments)
+            page = _write_page(store, engine, settings, version)
+            _tell_line(f"the rollout's page: {page}")
+            return _outcome(rollout, history, page, arguments)
         if time.monotonic() > deadline:
             raise WeirError(
                 f"version {rollout.version} is still at {rollout.label} after "
@@ -211,13 +286,14 @@ def _rollout_of(store: RolloutStore, reference: str) -> Rollout:
 
 
 def _outcome(
-    rollout: Rollout, history: list[dict[str, Any]], arguments: argparse.Namespace
+    rollout: Rollout, history: list[dict[str, Any]], page: str, arguments: argparse.Namespace
 ) -> dict[str, object]:
     """The result; it is written before the error that a rolled back rollout ends with."""
     result: dict[str, object] = {
         "state": rollout.phase,
         "version": rollout.version,
         "reason": rollout.reason,
+        "page": page,
         "rollout": [entry for entry in history if entry["phase"] in JUDGED_PHASES],
     }
     if rollout.phase == "done":

@@ -105,7 +105,8 @@ class Controller:
         self._tidy = tidy
         self._evidence: Evidence | None = None
         self._kept: tuple[datetime | None, str, int] | None = None
-        self._unready_since: dict[str, datetime | None] = {}  # of servers that have been ready
+        self._been_ready: set[str] = set()  # slots whose server was seen ready
+        self._unready_since: dict[str, datetime] = {}
         self._restarted: dict[str, datetime] = {}
         self._asked_registry: datetime | None = None
         self._tidied: datetime | None = None
@@ -138,25 +139,47 @@ class Controller:
         if stable is not None or self._target.traffic() is None:
             wanted = plan(None, stable)
             self._revive(wanted, None)
-            self._converge(wanted, None)
+            self._converge(wanted, stable)
         return False  # what serves although neither store nor registry knows it goes on serving
 
     def _step_rollout(self, rollout: Rollout, stable: Stable | None) -> None:
         """Evidence is read before servers are looked at: a death is seen before its errors are."""
-        analysis = self._analyse(rollout)
-        wanted = plan(rollout, stable)
-        broken = self._revoked(rollout) or self._revive(wanted, rollout)
+        analysis = self._analysed(rollout)
+        broken, arrived, problem = self._act(rollout, stable)
         current = self._store.active() or rollout
         if current.applied_at is None:
             analysis = None
-        if self._converge(wanted, rollout.canary_slot) and current.applied_at is None:
+        if arrived and current.applied_at is None:
             counted = self._target.counters(rollout.canary_slot)
             current = self._store.applied(current, counted, self._leadership.fence)
         if analysis is not None:
             self._keep(current, analysis)
-        to = next_phase(current, analysis, self._clock(), self._deadlines, broken)
+        seen = current if arrived else replace(current, applied_at=None)  # a server is missing
+        to = next_phase(seen, analysis, self._clock(), self._deadlines, broken)
         if to is not None:
-            self._move(current, stable, to, analysis)
+            trouble = "" if problem is None else f" (target: {problem})"
+            self._move(current, stable, replace(to, reason=to.reason + trouble), analysis)
+        if problem is not None:
+            raise problem
+
+    def _act(
+        self, rollout: Rollout, stable: Stable | None
+    ) -> tuple[str | None, bool, Exception | None]:
+        """Why the rollout cannot go on; whether the target is as wanted; what the target raised.
+
+        A target that fails must not keep anybody from deciding: deadlines and an abort still hold.
+        """
+        wanted = plan(rollout, stable)
+        broken, arrived, problem = self._revoked(rollout), False, None
+        try:
+            lost = self._revive(wanted, rollout)  # the champion's too, whatever became of this one
+            broken = broken or lost
+            arrived = self._converge(wanted, stable)
+        except LostLeadershipError:
+            raise
+        except Exception as error:
+            problem = error
+        return broken, arrived, problem
 
     def _keep(self, rollout: Rollout, analysis: Analysis) -> None:
         """A new verdict always; the same one on a tenth more requests, so it narrows in sight."""
@@ -169,16 +192,16 @@ class Controller:
         self, rollout: Rollout, stable: Stable | None, to: Transition, analysis: Analysis | None
     ) -> None:
         """Lower first, then write; write first, then raise (the next step converges)."""
-        to = self._consented(rollout, to)
+        to = self._consented(rollout, stable, to)
         following = plan(replace(rollout, phase=to.phase, step=to.step), stable)
-        active = to.phase not in TERMINAL
-        if active and following.lowers(self._target.traffic(), rollout.canary_slot):
+        may_lower = to.phase not in (*RAISING, *TERMINAL)
+        if may_lower and following.lowers(self._target.traffic(), rollout.canary_slot):
             self._target.set_traffic(following.traffic)
         moved = self._store.advance(rollout, to, analysis, self._leadership.fence)
         self._evidence = None
         self._say(f"version {rollout.version}: {rollout.label} → {moved.label} ({to.reason})")
 
-    def _consented(self, rollout: Rollout, to: Transition) -> Transition:
+    def _consented(self, rollout: Rollout, stable: Stable | None, to: Transition) -> Transition:
         """What the registry has to say, and to be told, before a phase may begin or end."""
         if to.phase in RAISING:
             approval = self._registry.approval(rollout.version)
@@ -192,7 +215,17 @@ class Controller:
                 return Transition("rolling_back", rollout.step, str(error))
         if to.phase in ("rolled_back", "aborted"):
             self._registry.drop_challenger(rollout.version)
+            self._restore_champion(rollout, stable)
         return to
+
+    def _restore_champion(self, rollout: Rollout, stable: Stable | None) -> None:
+        """A controller that died between the registry's `done` and the store's left it ahead."""
+        if stable is None or self._registry.champion() != rollout.model:
+            return
+        try:
+            self._registry.make_champion(stable.model.version)
+        except BadInput as error:
+            self._say(f"the registry's champion stays version {rollout.version}: {error}")
 
     def _revoked(self, rollout: Rollout) -> str | None:
         """Why the version may meet traffic no more; a registry that is down takes nothing back."""
@@ -205,32 +238,46 @@ class Controller:
             return None
         return None if reason is None else f"{NOT_APPROVED}: {reason}"
 
-    def _converge(self, wanted: Plan, canary_slot: str | None) -> bool:
-        """Bring the target closer to the plan; True when it is there."""
-        deployed = self._target.deployed()
-        for slot, model in wanted.slots.items():
-            if deployed.get(slot) != model:
-                self._unready_since.pop(slot, None)
+    def _converge(self, wanted: Plan, stable: Stable | None) -> bool:
+        """Bring the target closer to the plan; True when it is there.
+
+        What takes requests from a model that is not the champion is done whoever is ready.
+        """
+        deployed, in_force = self._target.deployed(), self._target.traffic()
+        missing = [slot for slot, model in wanted.slots.items() if deployed.get(slot) != model]
+        released = [slot for slot in missing if wanted.releases(in_force, slot)]
+        for slot in missing:
+            if slot not in released:  # else the traffic goes first: nobody may meet a new model
+                model = wanted.slots[slot]
+                self._forget(slot)
                 self._target.deploy(slot, model.model_uri, model.version)
-        ready = [slot for slot in wanted.slots if self._is_ready(slot)]
-        in_force = self._target.traffic()
-        lowers = canary_slot is not None and wanted.lowers(in_force, canary_slot)
-        if len(ready) < len(wanted.slots) and not lowers:
+        expected = [slot for slot in wanted.slots if slot not in released]
+        ready = [slot for slot in expected if self._is_ready(slot)]
+        champion = None if stable is None else stable.model
+        others = [slot for slot, model in deployed.items() if model != champion]
+        lowers = any(wanted.lowers(in_force, slot) for slot in others)
+        if len(ready) < len(expected) and not lowers:
             return False
         self._target.set_traffic(wanted.traffic)
         for slot in self._target.deployed():
             if slot not in wanted.slots:
                 self._target.remove(slot)
-                self._unready_since.pop(slot, None)
+                self._forget(slot)
         return len(ready) == len(wanted.slots)
 
     def _is_ready(self, slot: str) -> bool:
         ready = self._target.ready(slot)
         if ready:
-            self._unready_since[slot] = None
-        elif slot in self._unready_since and self._unready_since[slot] is None:
-            self._unready_since[slot] = self._clock()
+            self._been_ready.add(slot)
+            self._unready_since.pop(slot, None)
+        else:
+            self._unready_since.setdefault(slot, self._clock())
         return ready
+
+    def _forget(self, slot: str) -> None:
+        """Another server will stand in the slot."""
+        self._been_ready.discard(slot)
+        self._unready_since.pop(slot, None)
 
     def _revive(self, wanted: Plan, rollout: Rollout | None) -> str | None:
         """Restart servers that died or hang; why the rollout cannot go on, if it cannot."""
@@ -241,24 +288,27 @@ class Controller:
             if rollout is not None and slot == rollout.canary_slot:
                 if rollout.restarts >= MAXIMUM_RESTARTS:
                     return self._obituary(slot, model)
+                rollout = self._unapplied(rollout, restarts=rollout.restarts + 1)
                 self._restart(slot, model)
-                self._store.unapplied(
-                    rollout, self._leadership.fence, restarts=rollout.restarts + 1
-                )
             elif self._may_restart(slot):
-                self._restart(slot, model)
                 if rollout is not None and slot == rollout.baseline_slot:
-                    self._store.unapplied(
-                        rollout, self._leadership.fence, restarts=rollout.restarts
-                    )
+                    rollout = self._unapplied(rollout, restarts=rollout.restarts)
+                self._restart(slot, model)
         return None
 
+    def _unapplied(self, rollout: Rollout, *, restarts: int) -> Rollout:
+        """Written before the restart: no evidence of the lost server counts, whoever goes on."""
+        return self._store.unapplied(rollout, self._leadership.fence, restarts=restarts)
+
     def _is_lost(self, slot: str) -> bool:
+        """A server that was never seen ready, also by a new controller, may still be loading."""
         if not self._target.alive(slot):
             return True
+        loading = 0.0 if slot in self._been_ready else self._deadlines.start_seconds
+        patience = timedelta(seconds=max(HANGING_SECONDS, loading))
         since = self._unready_since.get(slot)
-        long_ago = self._clock() - timedelta(seconds=HANGING_SECONDS)
-        return since is not None and since < long_ago and not self._target.ready(slot)
+        too_long = since is not None and self._clock() - since > patience
+        return too_long and not self._target.ready(slot)
 
     def _may_restart(self, slot: str) -> bool:
         last = self._restarted.get(slot)
@@ -266,7 +316,7 @@ class Controller:
 
     def _restart(self, slot: str, model: Deployment) -> None:
         self._say(f"model server of version {model.version} in slot {slot} is gone: restarting it")
-        self._unready_since.pop(slot, None)
+        self._forget(slot)
         self._restarted[slot] = self._clock()
         self._target.restart(slot)
         self._evidence = None
@@ -276,6 +326,14 @@ class Controller:
         lines = f"; its log ends: {words}" if words else ""
         return f"the model server of version {model.version} died again after a restart{lines}"
 
+    def _analysed(self, rollout: Rollout) -> Analysis | None:
+        """None also where nothing can be read: deadlines and an abort hold without figures."""
+        try:
+            return self._analyse(rollout)
+        except Exception as error:
+            self._complain(f"evidence: {type(error).__name__}: {error}; trying again")
+            return None
+
     def _analyse(self, rollout: Rollout) -> Analysis | None:
         if rollout.applied_at is None or rollout.phase in ("pending", "rolling_back"):
             return None
@@ -284,13 +342,7 @@ class Controller:
         if step is None:
             seen = evidence.live()[0]
             return Analysis("not_judged", "", seen.requests, seen.errors)
-        bounds = Bounds(
-            minimum_requests=step.minimum_requests,
-            maximum_error_rate_increase=self._settings.maximum_error_rate_increase,
-            maximum_latency_ratio=self._settings.maximum_latency_ratio,
-            maximum_disagreement=self._settings.maximum_disagreement,
-            confidence=self._settings.confidence,
-        )
+        bounds = Bounds.of(self._settings, step, len(rollout.steps))
         if step.phase == "canary":
             return judge(*evidence.live(), None, bounds)
         counters = self._target.counters(rollout.canary_slot)
@@ -310,13 +362,18 @@ class Controller:
             return None
         self._asked_registry = now
         champion = self._registry.champion()
-        if champion is None:
+        if champion is None or self._was_taken_back(champion):
             return None
         running = (slot for slot, model in self._target.deployed().items() if model == champion)
         stable = Stable(next(running, self._slots[0]), champion)
         self._store.set_stable(stable, self._leadership.fence)
         self._say(f"version {champion.version}, the registry's champion, is stable")
         return stable
+
+    def _was_taken_back(self, champion: Deployment) -> bool:
+        """A first version may be champion in the registry alone: see `_restore_champion`."""
+        latest = self._store.latest(champion.version)
+        return latest is not None and latest.phase in ("rolled_back", "aborted")
 
     def _tidy_now_and_then(self) -> None:
         now = self._clock()

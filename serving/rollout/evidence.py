@@ -1,113 +1,127 @@
-"""What the judge is told: samples read from the gateway's access log and decision records.
+"""What the judge is told: samples read from the gateway's access log, decision records, labels.
 
-Both are files that grow while they are read; a `Tail` remembers how far it got, in whatever
-file the lines now stand. Nothing that a user wrote is kept: only ids, actions, times, counts.
+The first two are files that grow while they are read; labels come to the lake later, or never.
+What is kept is counts, histograms, and ids of events that were acted on.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import orjson
-
-from serving.rollout.analysis import Pairs, Sample
+from serving.rollout.decided_events import ArmEvents, PairedEvents, Side, slices_of
+from serving.rollout.late_labels import LateLabel, LateLabels
+from serving.rollout.latency_histogram import LatencyHistogram
+from serving.rollout.measurements import ALL, SCORE_CUTS, ArmSlice, Pairs, Sample
+from serving.rollout.tails import Tail
 from serving.rollout.targets.base import Counters
 from serving.rollout.targets.envoy_config import PREDICT_ROUTE
 
 CLIENT_GONE = "DC"
 FIRST_ERROR_STATUS = 400
-MAXIMUM_SAMPLES = 100_000  # an arm; a phase that saw more has long been decided
+_SIDES: Mapping[str, Side] = {
+    "shadow": "canary",
+    "canary": "canary",
+    "stable": "reference",
+    "baseline": "reference",
+}
+# Business counts of an arm (canary or baseline) since a moment, by the name of the guardrail.
+Guardrails = Callable[[str, datetime], Mapping[str, int]]
 
 
-class Tail:
-    """New whole lines of the files that match a pattern, wherever renaming has put them."""
-
-    def __init__(self, folder: Path, pattern: str, since: datetime) -> None:
-        self._folder = folder
-        self._pattern = pattern
-        self._since = since.timestamp() - 1
-        self._read_bytes: dict[int, int] = {}
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        for path in sorted(self._folder.glob(self._pattern)):
-            yield from self._records_of(path)
-
-    def _records_of(self, path: Path) -> Iterator[dict[str, Any]]:
-        try:
-            with path.open("rb") as file:
-                yield from self._new_lines(file)
-        except FileNotFoundError:  # moved on between listing and opening
-            return
-
-    def _new_lines(self, file: BinaryIO) -> Iterator[dict[str, Any]]:
-        status = os.fstat(file.fileno())
-        if status.st_mtime < self._since:
-            return
-        file.seek(self._read_bytes.get(status.st_ino, 0))
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            self._read_bytes[status.st_ino] = self._read_bytes.get(status.st_ino, 0) + len(line)
-            try:
-                yield orjson.loads(line)
-            except orjson.JSONDecodeError:
-                continue  # half a line that a killed server left behind
-
-
-@dataclass
 class _Arm:
-    requests: int = 0
-    errors: int = 0
-    milliseconds: list[float] = field(default_factory=list)
+    """What one arm answered, as the gateway saw it or as its server decided it."""
 
-    def sample(self) -> Sample:
-        return Sample(self.requests, self.errors, self.milliseconds)
+    def __init__(self) -> None:
+        self.requests = 0
+        self.errors = 0
+        self.latencies = LatencyHistogram()
+        self.scores = [0] * (len(SCORE_CUTS) + 1)
+        self.events = ArmEvents()
+
+    @property
+    def seen_scores(self) -> tuple[int, ...] | None:
+        return tuple(self.scores) if any(self.scores) else None
 
 
 class PhaseEvidence:
     """What was seen since a phase was applied, of the candidate and its reference.
 
     In shadow, errors of the copies come from the gateway's counters, latencies and decisions from
-    decision records; in canary everything comes from the access log. A canary request counts as
-    an error when it failed, was tried again, or was answered by another version.
+    decision records; in canary errors and latencies come from the access log. A canary request
+    counts as an error when it failed, was tried again, or was answered by another version.
+    `lake`: where labels arrive, None for a platform without any.
     """
 
-    def __init__(self, access_log: Path, decisions: Path, since: datetime, candidate: str) -> None:
+    def __init__(
+        self,
+        access_log: Path,
+        decisions: Path,
+        since: datetime,
+        candidate: str,
+        lake: Path | None = None,
+        guardrails: Guardrails | None = None,
+    ) -> None:
         self.since = since
         self._candidate = candidate
         self._log = Tail(access_log.parent, f"{access_log.name}*", since)
         self._decisions = Tail(decisions, "*.jsonl", since)
-        self._arms: dict[str, _Arm] = {}
-        self._deciding: dict[str, _Arm] = {"stable": _Arm(), "shadow": _Arm()}
-        self._acted: dict[str, dict[str, bool]] = {"stable": {}, "shadow": {}}
+        self._labels = None if lake is None else LateLabels(lake, since)
+        self._guardrails = guardrails
+        self._answering: dict[str, _Arm] = {}
+        self._deciding = {arm: _Arm() for arm in _SIDES}
+        self._pairs = PairedEvents()
 
     def live(self) -> tuple[Sample, Sample]:
         """Canary and baseline, as clients had them."""
-        self._read_log()
-        return self._arm("canary").sample(), self._arm("baseline").sample()
+        self._read()
+        labels = self._known_labels()
+        return self._live("canary", labels), self._live("baseline", labels)
 
     def mirrored(self, copies: Counters) -> tuple[Sample, Sample, Pairs]:
         """Shadow and stable on the same traffic; `copies` as the gateway counted them."""
-        self._read_log()
-        for record in self._decisions.records():
-            self._take_decision(record)
+        self._read()
         stable = self._arm("stable")
-        candidate = self._deciding["shadow"].milliseconds
-        reference = self._deciding["stable"].milliseconds
+        slices = self._pairs.slices(self._known_labels())
+        disputed = events = 0
+        if ALL in slices:
+            whole = slices[ALL]
+            events = whole.events
+            disputed = whole.only_canary.events + whole.only_reference.events
         return (
-            Sample(copies.requests, copies.errors, candidate),
-            Sample(stable.requests, stable.errors, reference),
-            self._pairs(),
+            self._decided("shadow", copies.requests, copies.errors),
+            self._decided("stable", stable.requests, stable.errors),
+            Pairs(events, disputed, slices),
         )
 
-    def _read_log(self) -> None:
+    def _live(self, name: str, labels: Mapping[str, LateLabel]) -> Sample:
+        answering, deciding = self._arm(name), self._deciding[name]
+        slices: dict[str, ArmSlice] = deciding.events.slices(labels)
+        counted = {} if self._guardrails is None else self._guardrails(name, self.since)
+        return Sample(
+            answering.requests,
+            answering.errors,
+            answering.latencies,
+            deciding.seen_scores,
+            slices=slices,
+            guardrails=counted,
+        )
+
+    def _decided(self, name: str, requests: int, errors: int) -> Sample:
+        arm = self._deciding[name]
+        return Sample(requests, errors, arm.latencies, arm.seen_scores)
+
+    def _known_labels(self) -> Mapping[str, LateLabel]:
+        return {} if self._labels is None else self._labels.read()
+
+    def _read(self) -> None:
         for entry in self._log.records():
             self._take_request(entry)
+        for record in self._decisions.records():
+            self._take_decision(record)
 
     def _take_request(self, entry: Mapping[str, Any]) -> None:
         arm, status = entry.get("arm"), entry.get("status") or 0
@@ -119,8 +133,8 @@ class PhaseEvidence:
         seen.requests += 1
         if status >= FIRST_ERROR_STATUS or self._was_rescued(arm, entry):
             seen.errors += 1
-        elif len(seen.milliseconds) < MAXIMUM_SAMPLES:
-            seen.milliseconds.append(entry["microseconds"] / 1000)
+        else:
+            seen.latencies.add(entry["microseconds"] / 1000)
 
     def _was_rescued(self, arm: str, entry: Mapping[str, Any]) -> bool:
         if (entry.get("attempts") or 1) > 1:
@@ -129,23 +143,25 @@ class PhaseEvidence:
 
     def _take_decision(self, record: Mapping[str, Any]) -> None:
         verdict = record["verdict"]
-        arm = verdict["arm"]
+        name = verdict["arm"]
+        side = _SIDES.get(name)
         of_candidate = verdict["model_version"] == self._candidate
-        if arm not in self._acted or of_candidate != (arm == "shadow"):
+        if side is None or of_candidate != (side == "canary"):
             return
         if not self._is_recent(record["decided_at"]):
             return
-        if len(self._deciding[arm].milliseconds) < MAXIMUM_SAMPLES:
-            self._deciding[arm].milliseconds.append(record["milliseconds"])
-            self._acted[arm].setdefault(verdict["event_id"], verdict["action"] != "allow")
-
-    def _pairs(self) -> Pairs:
-        stable, shadow = self._acted["stable"], self._acted["shadow"]
-        both = stable.keys() & shadow.keys()
-        return Pairs(len(both), sum(stable[event] != shadow[event] for event in both))
+        arm = self._deciding[name]
+        arm.latencies.add(record["milliseconds"])
+        if (score := verdict.get("score")) is not None:
+            arm.scores[bisect_right(SCORE_CUTS, score)] += 1
+        acted, slices = verdict["action"] != "allow", slices_of(record.get("event") or {})
+        if name in ("shadow", "stable"):
+            self._pairs.take(side, verdict["event_id"], acted, slices)
+        else:
+            arm.events.take(verdict["event_id"], acted, slices)
 
     def _arm(self, name: str) -> _Arm:
-        return self._arms.setdefault(name, _Arm())
+        return self._answering.setdefault(name, _Arm())
 
     def _is_recent(self, moment: str) -> bool:
         """Requests that began before the phase was applied belong to the one before."""

@@ -26,6 +26,17 @@ class Plan:
             now.mirror == slot and not mirrored and not share
         )
 
+    def releases(self, now: Traffic | None, slot: str) -> bool:
+        """Whether requests reach the slot now, be it as a stand-in, that will not by this plan.
+
+        So it is where a rollout begins right after another was done, and the new model takes the
+        slot of the old champion.
+        """
+        if now is None or slot not in now.slots.values():
+            return False
+        stays = self.traffic is not None and slot in self.traffic.slots.values()
+        return not stays or self.lowers(now, slot)
+
 
 def plan(rollout: Rollout | None, stable: Stable | None) -> Plan:
     """The one state of the target that belongs to this state of the store."""

@@ -267,6 +267,7 @@ class RolloutStore:
             request = rollout.request if rollout.request == "abort" else None
             changes = {"phase": to.phase, "step": to.step, "entered_at": now, "applied_at": None}
             reason = rollout.reason if to.phase in ("rolled_back", "aborted") else to.reason
+            _refuse_where_asked_meanwhile(connection, rollout)
             _update(connection, rollout, **changes, request=request, reason=reason)
             if to.phase == "done":
                 self._write_stable(connection, Stable(rollout.canary_slot, rollout.model))
@@ -370,6 +371,13 @@ def _update(connection: Connection, rollout: Rollout, **values: object) -> None:
         raise WeirError(f"rollout {rollout.id} left {rollout.label} meanwhile; read it again")
 
 
+def _refuse_where_asked_meanwhile(connection: Connection, rollout: Rollout) -> None:
+    """What somebody asked for since the rollout was read would be lost with this transition."""
+    asked = select(ROLLOUTS.c.request).where(ROLLOUTS.c.id == rollout.id).with_for_update()
+    if connection.execute(asked).scalar_one() != rollout.request:
+        raise WeirError(f"rollout {rollout.id} got a request meanwhile; read it again")
+
+
 def _refusal(active: Rollout | None, request: Request) -> str:
     """Why the request makes no sense now; empty where it does."""
     if active is None:
@@ -380,6 +388,8 @@ def _refusal(active: Rollout | None, request: Request) -> str:
         "promote": ("shadow", "canary"),
         "abort": ("pending", "shadow", "canary", "paused", "full", "rolling_back"),
     }
+    if active.request == "abort" and request != "abort":
+        return f"version {active.version} is being aborted"
     if active.phase not in allowed[request]:
         return f"version {active.version} is at {active.label}"
     return ""

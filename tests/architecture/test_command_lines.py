@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-FOLDERS = ("pipelines", "training", "evaluation", "serving", "infra.local")
+FOLDERS = ("pipelines", "training", "evaluation", "serving", "infra.local", "infra.kubeflow")
 HEAVY = {
     "dvc", "evidently", "great_expectations", "kserve", "lightgbm", "matplotlib", "mlflow", "numba",
     "onnxruntime", "optuna", "pandas", "pyarrow", "scipy", "sklearn", "sqlalchemy", "torch",

@@ -1,4 +1,7 @@
-"""What every traffic target does, whatever carries the traffic. A new one joins `TARGETS`."""
+"""What every traffic target does, whatever carries the traffic. A new one joins `TARGETS`.
+
+The second half is what only a data plane that answers can show: local alone has one here.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,14 @@ import psutil
 import pytest
 
 from serving.rollout.targets.base import Deployment, Traffic, TrafficTarget
+from serving.rollout.targets.kserve_cluster import HTTP_ROUTE, INFERENCE_SERVICE
 from tests.stand_ins.data_plane import Laboratory, free_ports, laboratory, wait_for
+from tests.stand_ins.kserve_api_server import RecordingCluster, api_server, connected, missing
+from tests.stand_ins.kserve_memory import (
+    EmulatedKServeTarget,
+    kserve_settings,
+    kserve_target_in_memory,
+)
 from tests.stand_ins.memory_target import MemoryTarget
 
 OLD, NEW = Deployment("stand-in/good", "1"), Deployment("stand-in/disagrees", "2")
@@ -58,13 +68,43 @@ def two_pools(two_pools_lab: Laboratory) -> Iterator[TrafficTarget]:
 
 @pytest.fixture
 def memory() -> TrafficTarget:
-    return MemoryTarget()
+    target = MemoryTarget()
+    target.never_ready.add(BROKEN.version)
+    return target
+
+
+@pytest.fixture
+def kserve_memory() -> TrafficTarget:
+    """The target for clusters, two pools, on an emulated cluster."""
+    target = kserve_target_in_memory("text", "media")
+    target.emulator.never_ready.add(BROKEN.version)
+    return target
+
+
+@pytest.fixture(scope="module")
+def api_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingCluster]:
+    if why := missing():
+        pytest.skip(why)
+    with api_server(tmp_path_factory.mktemp("kubernetes")) as environment:
+        yield connected(environment)
+
+
+@pytest.fixture
+def kserve(api_cluster: RecordingCluster) -> Iterator[TrafficTarget]:
+    """The same on a real API server, which validates, stores and refuses."""
+    target = EmulatedKServeTarget(kserve_settings("text", "media"), api_cluster)
+    target.emulator.never_ready.add(BROKEN.version)
+    yield target
+    for kind in (HTTP_ROUTE, INFERENCE_SERVICE):
+        api_cluster.erase(kind)
 
 
 TARGETS = [
     "memory",
+    "kserve_memory",
     pytest.param("local", marks=pytest.mark.services),
     pytest.param("two_pools", marks=pytest.mark.services),
+    pytest.param("kserve", marks=pytest.mark.services),
 ]
 
 
@@ -93,7 +133,7 @@ def test_a_deployed_model_becomes_ready_and_is_known_by_uri_and_version(
 def test_deploying_the_same_again_leaves_the_server_alone(target: TrafficTarget) -> None:
     deploy(target, a=OLD)
     target.deploy("a", OLD.model_uri, OLD.version)
-    assert target.ready("a")
+    wait_for(lambda: target.ready("a"), "slot a still ready")
 
 
 def test_another_model_takes_the_slot(target: TrafficTarget) -> None:
@@ -134,6 +174,41 @@ def test_restarting_brings_the_same_model_back(target: TrafficTarget) -> None:
     target.restart("a")
     wait_for(lambda: target.ready("a"), "slot a ready again")
     assert dict(target.deployed()) == {"a": OLD}
+
+
+def test_a_mirror_is_kept_and_ends_when_it_is_told_to(target: TrafficTarget) -> None:
+    deploy(target, a=OLD, b=NEW)
+    mirrored = Traffic({"stable": "a"}, mirror="b")
+    for traffic in (mirrored, Traffic({"stable": "a"})):
+        target.set_traffic(traffic)
+        assert target.traffic() == traffic
+
+
+def test_a_slot_that_lost_its_weight_goes_and_the_champion_stays(target: TrafficTarget) -> None:
+    deploy(target, a=OLD, b=NEW)
+    target.set_traffic(Traffic({"stable": "a", "canary": "b"}, {"stable": 90, "canary": 10}))
+    champion = Traffic({"stable": "a", "baseline": "b"})
+    target.set_traffic(champion)
+    target.remove("b")
+    assert dict(target.deployed()) == {"a": OLD}
+    assert target.traffic() == champion
+    wait_for(lambda: target.ready("a"), "slot a still ready")
+
+
+def test_the_slot_that_was_first_may_go_once_another_answers(target: TrafficTarget) -> None:
+    deploy(target, a=OLD, b=NEW)
+    target.set_traffic(Traffic({"stable": "a", "canary": "b"}, {"canary": 100}))
+    target.set_traffic(Traffic({"stable": "b"}))
+    target.remove("a")
+    assert dict(target.deployed()) == {"b": NEW}
+    wait_for(lambda: target.ready("b"), "slot b still ready")
+    assert not target.alive("a")
+
+
+def test_a_model_that_is_never_ready_is_alive_but_not_ready(target: TrafficTarget) -> None:
+    target.deploy("a", BROKEN.model_uri, BROKEN.version)
+    wait_for(lambda: target.alive("a"), "slot a alive")
+    assert not any(target.ready("a") for _ in range(3))
 
 
 # what clients see: only where something carries traffic
@@ -217,13 +292,6 @@ def test_a_server_whose_record_was_never_written_is_ended_before_the_next_starts
     assert not local.alive("a")
     deploy(local, a=NEW)
     assert dict(local.deployed()) == {"a": NEW}
-
-
-@services
-def test_a_model_that_is_never_ready_is_alive_but_not_ready(local: TrafficTarget) -> None:
-    local.deploy("a", BROKEN.model_uri, BROKEN.version)
-    wait_for(lambda: local.alive("a"), "slot a alive")
-    assert not local.ready("a")
 
 
 @services

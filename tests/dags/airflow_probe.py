@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -20,7 +21,7 @@ sys.path.insert(0, str(DAGS))
 
 from airflow.dag_processing.dagbag import DagBag  # noqa: E402
 from failure_notice import notify_failure  # noqa: E402
-from platform_step import PlatformSensor, PlatformStep, form  # noqa: E402
+from platform_step import PlatformStep, form  # noqa: E402
 
 CANDIDATES = {
     "day": ["pending", "2026-01-05", "2026-13-05", "yesterday", "2026-01-05\n", "", None, 5],
@@ -92,7 +93,6 @@ def _task(task: Any) -> dict[str, Any]:
         "outlets": [asset.name for asset in task.outlets],
         "inlets": [asset.name for asset in task.inlets],
         "notices": len(task.on_failure_callback),
-        "mode": getattr(task, "mode", None),
     }
 
 
@@ -104,11 +104,14 @@ def accepted(name: str, value: Any) -> bool:
     return True
 
 
-def ran(step: str, plan: dict[str, Any], params: dict[str, Any], values: dict[str, Any]) -> Any:
+def ran(
+    step: str, plan: dict[str, Any], params: dict[str, Any], values: dict[str, Any],
+    dag_run: Any = None,
+) -> Any:  # fmt: skip
     """Execute one operator on the stand-in platform; the exception and the pushed values."""
     (Path(os.environ["WEIR_HOME"]) / "plan.json").write_text(json.dumps(plan))
     task, instance = PlatformStep(step=step, values=values), Instance()
-    context = {"params": params, "ti": instance, "task": task}
+    context = {"params": params, "ti": instance, "task": task, "dag_run": dag_run}
     outcome: dict[str, Any] = {"pushed": instance.pushed}
     try:
         outcome["result"] = task.execute(context)
@@ -116,13 +119,6 @@ def ran(step: str, plan: dict[str, Any], params: dict[str, Any], values: dict[st
         outcome |= {"error": type(error).__name__, "message": str(error)}
         notify_failure({**context, "exception": error})
     return outcome
-
-
-def poked(plan: dict[str, Any]) -> dict[str, Any]:
-    (Path(os.environ["WEIR_HOME"]) / "plan.json").write_text(json.dumps(plan))
-    context = {"params": {"version": "challenger"}, "ti": Instance()}
-    answer = PlatformSensor(step="await_approval").poke(context)
-    return {"done": answer.is_done, "result": answer.xcom_value}
 
 
 def operator() -> dict[str, Any]:
@@ -143,8 +139,7 @@ def operator() -> dict[str, Any]:
         ),
         "hostile": ran("register", {}, {}, hostile),
         "unknown_value": ran("ingest", {}, {}, {"shell": "sh"}),
-        "approved": poked({}),
-        "not_approved": poked({"approval": {"result": {"approved": False}}}),
+        "started_by_hand": ran("monitor", {}, {}, {}, SimpleNamespace(triggering_user_name="ada")),
     }
 
 

@@ -73,10 +73,13 @@ def test_a_value_that_the_step_does_not_take_is_refused(operator: dict[str, Any]
     )
 
 
-def test_the_sensor_waits_until_the_version_is_approved(operator: dict[str, Any]) -> None:
-    assert operator["not_approved"]["done"] is False
-    assert operator["approved"]["done"] is True
-    assert operator["approved"]["result"]["version"] == "3"
+def test_a_step_learns_who_started_the_run_by_hand(
+    operator: dict[str, Any], calls: list[dict[str, Any]]
+) -> None:
+    """For the lineage: whoever starts a training may not approve what comes of it."""
+    assert operator["started_by_hand"]["result"] == {}
+    starters = {call["environment"].get("WEIR_TRIGGERED_BY") for call in calls}
+    assert starters == {None, "ada"}
 
 
 def test_a_step_does_not_see_airflows_settings_or_secrets(calls: list[dict[str, Any]]) -> None:

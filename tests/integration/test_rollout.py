@@ -22,6 +22,7 @@ STEPS = [
     {"phase": "canary", "weight": 25, "minimum_seconds": 0.5, "minimum_requests": 30},
     {"phase": "canary", "weight": 50, "minimum_seconds": 0.5, "minimum_requests": 40},
 ]
+WIDE = {"tolerance": 0.02, "margin": 0.3}  # what thirty requests of an equal model can exclude
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
         ROLLOUT__STEPS=STEPS,
         ROLLOUT__POLL_SECONDS=0.1,
         ROLLOUT__PROGRESS_DEADLINE_SECONDS=30,
-        ROLLOUT__MAXIMUM_LATENCY_RATIO=4.0,
-        ROLLOUT__MAXIMUM_ERROR_RATE_INCREASE=0.02,
+        ROLLOUT__METRICS__ERRORS=WIDE,
+        ROLLOUT__METRICS__DISAGREEMENT=WIDE,
+        ROLLOUT__METRICS__LATENCY_P50={"tolerance": 3.0, "margin": 15.0},
     ) as lab:
         lab.start_gateway()
         lab.start_controller()

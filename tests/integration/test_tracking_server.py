@@ -14,31 +14,39 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import create_engine
 
 from data_contracts.command_line import main
 from data_contracts.errors import BadInput, ConfigurationError, ServiceUnavailable, WeirError
-from data_contracts.secrets import MLFLOW_ADMIN_PASSWORD, secret
+from data_contracts.secrets import MLFLOW_ADMIN_PASSWORD, MLFLOW_WEBHOOK_SECRET, secret
 from pipelines import audit_trail
+from tests import tiny_version
 from tests.mlflow_server import TrackingServer, free_port, tracking_server
+from tests.tiny_version import ENSEMBLE, artefact, gate_report, promoted
 from training import registry
 from training.__main__ import VERBS
-from training.gate_evidence import APPROVAL_TAG, APPROVED, ENSEMBLE_TAG
+from training.gate_evidence import APPROVAL_TAG, APPROVED, ENSEMBLE_TAG, TRIGGERED_BY_TAG
 from training.gate_reports import read_judgements
-from training.promotion import Promoted, Promotion
-from training.registry import Connection, ModelVersion
+from training.model_fetch import fetch_into
+from training.promotion import Promotion
+from training.registry import Connection, ModelVersion, NotInRegistry
 from training.registry.artefact import ARTEFACT_TAG
 from training.registry.download import fetch
 from training.registry.versions import create_version
 from training.tracking_server import check_port
-from training.waivers import WaiverRules, public_key
+from training.waivers import public_key
 
 pytestmark = pytest.mark.services
-ENSEMBLE = "e-1"
+GRACES_KEY = "07" * 32  # signs waivers
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
-    with tracking_server(tmp_path_factory.mktemp("weir")) as running:
+    who_may = {
+        "WEIR__REGISTRY__REVIEWERS": "[reviewer, ada]",
+        "WEIR__REGISTRY__WAIVER_SIGNERS__GRACE": public_key(GRACES_KEY),
+    }
+    with tracking_server(tmp_path_factory.mktemp("weir"), **who_may) as running:
         yield running
 
 
@@ -52,16 +60,37 @@ def reviewer(server: TrackingServer) -> Connection:
     return registry.connect(server.settings, "reviewer")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def reader(server: TrackingServer) -> Connection:
-    """A user whom the admin made and who got no rights."""
-    admin = replace(
-        registry.connect(server.settings),
-        user="admin",
-        password=secret(MLFLOW_ADMIN_PASSWORD, server.settings.home),
-    )
-    admin.call("POST", "users/create", username="reader", password="only-reads-things")
-    return replace(admin, user="reader", password="only-reads-things")
+    return registry.connect(server.settings, "reader")
+
+
+@pytest.fixture(scope="module")
+def admin(server: TrackingServer) -> Connection:
+    password = secret(MLFLOW_ADMIN_PASSWORD, server.settings.home)
+    return replace(registry.connect(server.settings), user="admin", password=password)
+
+
+@pytest.fixture(scope="module")
+def ada(admin: Connection, registered: ModelVersion) -> Connection:
+    """A reviewer who may train as well: the admin gave her a trainer's rights on top."""
+    ada = replace(admin, user="ada", password="reviews-and-trains")
+    admin.call("POST", "users/create", username=ada.user, password=ada.password)
+    experiment = admin.call("GET", "experiments/get-by-name", experiment_name=ada.experiment)
+    for kind, resource in (
+        ("registered_model", registered.model),
+        ("experiment", experiment["experiment"]["experiment_id"]),
+    ):
+        wanted = {
+            "username": ada.user, "resource_type": kind, "resource_id": resource,
+            "permission": "MANAGE",
+        }  # fmt: skip
+        answer = httpx.post(
+            f"{admin.tracking_uri}/api/3.0/mlflow/users/permissions/grant",
+            json=wanted, auth=(admin.user, admin.password),
+        )  # fmt: skip
+        assert answer.is_success, answer.text
+    return ada
 
 
 @pytest.fixture
@@ -70,20 +99,13 @@ def promotion(server: TrackingServer) -> Promotion:
 
 
 @pytest.fixture(scope="module")
-def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stands for an ensemble's directory."""
-    directory = tmp_path_factory.mktemp("model")
-    (directory / "policy.json").write_text('{"threshold": 0.5}')
-    (directory / "trees.txt").write_text("trees")
-    return directory
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return artefact(tmp_path_factory.mktemp("model") / "tiny")
 
 
 @pytest.fixture(scope="module")
-def registered(server: TrackingServer, artefact: Path) -> ModelVersion:
-    """The artefact as a version, as `training register` logs it."""
-    connection = registry.connect(server.settings)
-    with registry.training_run(connection, "tiny") as run:
-        return registry.log_version(connection, artefact, run.run_id, {ENSEMBLE_TAG: ENSEMBLE})
+def registered(server: TrackingServer, directory: Path) -> ModelVersion:
+    return tiny_version.registered(registry.connect(server.settings), directory)
 
 
 @pytest.fixture
@@ -96,33 +118,8 @@ def version(trainer: Connection, registered: ModelVersion) -> ModelVersion:
 @pytest.fixture
 def judged(version: ModelVersion, promotion: Promotion, tmp_path: Path) -> ModelVersion:
     """The version after every gate passed it."""
-    assert _promote(promotion, version, tmp_path).promoted
+    assert promoted(promotion, version, tmp_path).promoted
     return version
-
-
-def _report(folder: Path, gate: str, verdict: str = "pass", model: str = ENSEMBLE) -> Path:
-    metric = {
-        "name": "average_precision", "value": 0.98, "sample_size": 400, "low": 0.96,
-        "high": 0.99, "bound": 0.9, "direction": "at_least", "slice": "all", "verdict": verdict,
-    }  # fmt: skip
-    picture = folder / f"{gate}.svg"
-    picture.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
-    record = {
-        "gate": gate, "verdict": verdict, "model": model, "reasons": [], "datasets": ["tiny"],
-        "metrics": [metric, {**metric, "slice": "language=tr", "bound": None}],
-        "suite_version": "1", "details": {"pictures": [picture.name]},
-    }  # fmt: skip
-    path = folder / f"{gate}.json"
-    path.write_text(json.dumps(record))
-    return path
-
-
-def _promote(
-    promotion: Promotion, version: ModelVersion, folder: Path, **verdicts: str
-) -> Promoted:
-    gates = ("golden", "adversarial", "fairness")
-    paths = [_report(folder, gate, verdicts.get(gate, "pass")) for gate in gates]
-    return promotion.promote(version.number, read_judgements(paths))
 
 
 def _approve(connection: Connection, version: ModelVersion, value: str = APPROVED) -> None:
@@ -169,6 +166,17 @@ def test_a_reviewer_tags_versions_but_moves_no_alias(
     registry.set_tags(reviewer, judged.number, {"note": "looked at"})
     with pytest.raises(BadInput, match="reviewer may not"):
         registry.set_alias(reviewer, "champion", judged.number)
+
+
+def test_one_webhook_tells_the_receiver_and_keeps_its_secret(
+    server: TrackingServer, admin: Connection
+) -> None:
+    [hook] = admin.call("GET", "webhooks")["webhooks"]
+    assert (hook["name"], hook["status"]) == ("weir-approval", "ACTIVE")
+    assert hook["url"] == server.settings.approval.webhook_url
+    events = sorted((event["entity"], event["action"]) for event in hook["events"])
+    assert events == [("MODEL_VERSION_TAG", "DELETED"), ("MODEL_VERSION_TAG", "SET")]
+    assert secret(MLFLOW_WEBHOOK_SECRET, server.settings.home) not in str(hook)
 
 
 def test_wrong_credentials_name_the_secret(trainer: Connection) -> None:
@@ -224,21 +232,104 @@ def test_both_of_mlflows_interfaces_are_recorded(
     assert promotion.is_approved(judged.number).approved
 
 
-def test_a_trainers_tag_is_recorded_and_no_approval(
+def test_a_trainers_approval_is_refused_at_the_click_and_leaves_no_record(
     promotion: Promotion, trainer: Connection, judged: ModelVersion
 ) -> None:
-    _approve(trainer, judged)
-    approval = promotion.is_approved(judged.number)
-    assert not approval.approved
-    assert approval.reason == "trainer set the tag and is no reviewer (reviewer)"
+    with pytest.raises(BadInput, match=r"trainer set the tag and is no reviewer \(ada, reviewer\)"):
+        _approve(trainer, judged)
+    assert promotion.is_approved(judged.number).reason.startswith("no tag")
+    whats = [row.what for row in audit_trail.entries(promotion.trail, judged.uri)]
+    assert whats == ["version created", "gates: passed", "alias set: challenger"]
 
 
-def test_a_trainer_who_sets_the_tag_again_ends_the_approval(
+def test_an_admins_approval_is_refused_as_well(admin: Connection, judged: ModelVersion) -> None:
+    with pytest.raises(BadInput, match="admin set the tag and is no reviewer"):
+        _approve(admin, judged)
+
+
+def test_a_refused_approval_does_not_end_one_that_stands(
     promotion: Promotion, trainer: Connection, reviewer: Connection, judged: ModelVersion
 ) -> None:
     _approve(reviewer, judged)
-    _approve(trainer, judged)
-    assert not promotion.is_approved(judged.number).approved
+    with pytest.raises(BadInput, match="is no reviewer"):
+        _approve(trainer, judged)
+    assert promotion.is_approved(judged.number).approved
+
+
+@pytest.mark.parametrize("made", ["run", "version"])
+def test_who_trained_may_not_approve_though_a_reviewer(
+    made: str, promotion: Promotion, ada: Connection, trainer: Connection, reviewer: Connection,
+    directory: Path, registered: ModelVersion, tmp_path: Path,
+) -> None:  # fmt: skip
+    """Four eyes: by the run or by the version that MLflow saw her make, whatever the tags say."""
+    if made == "run":
+        with registry.training_run(ada, "hers") as run:
+            version = registry.log_version(ada, directory, run.run_id, {ENSEMBLE_TAG: ENSEMBLE})
+    else:
+        model_id = registered.source.removeprefix("models:/")
+        version = create_version(
+            ada, registered.source, registered.run_id, model_id, registered.tags
+        )
+    registry.set_tags(trainer, version.number, {"mlflow.user": "trainer", "weir.by": "trainer"})
+    assert promoted(promotion, version, tmp_path).promoted
+    with pytest.raises(BadInput, match="four eyes: ada trained it"):
+        _approve(ada, version)
+    _approve(reviewer, version)
+    assert promotion.is_approved(version.number).by == "reviewer"
+
+
+def test_who_started_the_training_by_hand_may_not_approve(
+    server: TrackingServer, promotion: Promotion, trainer: Connection, ada: Connection,
+    reviewer: Connection, registered: ModelVersion, tmp_path: Path,
+) -> None:  # fmt: skip
+    model_id = registered.source.removeprefix("models:/")
+    tags = {**registered.tags, TRIGGERED_BY_TAG: "reviewer"}
+    version = create_version(trainer, registered.source, registered.run_id, model_id, tags)
+    registry.drop_tag(trainer, version.number, TRIGGERED_BY_TAG)  # the record stays
+    promoted(promotion, version, tmp_path)
+    with pytest.raises(BadInput, match=r"four eyes: reviewer trained it \(training triggered"):
+        _approve(reviewer, version)
+    _approve(ada, version)
+    assert promotion.is_approved(version.number).by == "ada"
+
+
+def test_a_version_of_a_run_that_nobody_saw_is_not_approved(
+    promotion: Promotion, trainer: Connection, reviewer: Connection, directory: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """A run in another experiment is not recorded, so that nobody can fill the trail."""
+    elsewhere = replace(trainer, experiment="elsewhere")
+    with registry.training_run(elsewhere, "unseen") as run:
+        version = registry.log_version(elsewhere, directory, run.run_id, {ENSEMBLE_TAG: ENSEMBLE})
+    promoted(promotion, version, tmp_path)
+    with pytest.raises(BadInput, match="nobody is known to have trained it"):
+        _approve(reviewer, version)
+
+
+def test_a_reviewer_reads_and_writes_none_of_weirs_other_tags(
+    reviewer: Connection, judged: ModelVersion
+) -> None:
+    for key in ("weir.gate.golden", "weir.evidence", "weir.artefact"):
+        with pytest.raises(BadInput, match=f"tag {key} is Weir's"):
+            registry.set_tags(reviewer, judged.number, {key: "x"})
+
+
+@pytest.mark.parametrize("user", ["reader", "reviewer"])
+def test_only_a_trainer_logs_and_registers(
+    user: str, server: TrackingServer, registered: ModelVersion
+) -> None:
+    connection = registry.connect(server.settings, user)
+    asked = {
+        "runs/create": {"experiment_id": "1"},
+        "logged-models": {"experiment_id": "1", "name": "m"},
+        "experiments/create": {"name": f"of-{user}"},
+        "registered-models/create": {"name": f"of-{user}"},
+        "model-versions/create": {"name": "spam", "source": registered.source, "run_id": "r"},
+        "webhooks": {"name": "w", "url": "http://127.0.0.1:1/x", "events": []},
+    }
+    for path, body in asked.items():
+        with pytest.raises(BadInput, match=f"{user} may not"):
+            connection.call("POST", path, **body)
 
 
 def test_a_tag_written_into_the_database_is_no_approval(
@@ -257,28 +348,57 @@ def test_a_tag_written_into_the_database_is_no_approval(
     assert "no record of MLflow's server plugin" in approval.reason
 
 
-def test_a_tag_given_when_a_version_is_created_is_recorded_as_its_makers(
-    promotion: Promotion, trainer: Connection, registered: ModelVersion
+def test_an_approval_of_no_version_is_answered_as_mlflow_does(
+    reviewer: Connection, judged: ModelVersion
 ) -> None:
+    with pytest.raises(NotInRegistry):
+        _approve(reviewer, replace(judged, number=999_999))
+
+
+def test_no_version_is_born_approved(trainer: Connection, registered: ModelVersion) -> None:
     model_id = registered.source.removeprefix("models:/")
     tags = {**registered.tags, APPROVAL_TAG: APPROVED}
-    made = create_version(trainer, registered.source, registered.run_id, model_id, tags)
-    row = audit_trail.entries(promotion.trail, made.uri)[-1]
-    assert (row.who, row.what) == ("trainer", "approval set: approved")
-    assert not promotion.is_approved(made.number).approved
+    with pytest.raises(BadInput, match=r"never born with the tag weir\.approval"):
+        create_version(trainer, registered.source, registered.run_id, model_id, tags)
+
+
+@pytest.mark.parametrize("user", ["reviewer", "trainer"])
+def test_whoever_withdraws_an_approval_is_recorded_and_named(
+    user: str, server: TrackingServer, promotion: Promotion, reviewer: Connection,
+    judged: ModelVersion,
+) -> None:  # fmt: skip
+    _approve(reviewer, judged)
+    _approve(registry.connect(server.settings, user), judged, "withdrawn")
+    approval = promotion.is_approved(judged.number)
+    assert approval.revoked
+    assert approval.reason.startswith(f"approval was revoked by {user} on ")
+    row = audit_trail.entries(promotion.trail, judged.uri)[-1]
+    assert (row.who, row.what) == (user, "approval set: withdrawn")
+    with pytest.raises(BadInput, match="cannot become champion: approval was revoked"):
+        promotion.make_champion(judged.number)
 
 
 def test_a_deleted_tag_ends_the_approval(
     promotion: Promotion, trainer: Connection, reviewer: Connection, judged: ModelVersion
 ) -> None:
     _approve(reviewer, judged)
-    trainer.call(
-        "DELETE", "model-versions/delete-tag",
-        name=judged.model, version=str(judged.number), key=APPROVAL_TAG,
-    )  # fmt: skip
-    assert promotion.is_approved(judged.number).reason.startswith("no tag")
+    registry.drop_tag(trainer, judged.number, APPROVAL_TAG)
+    approval = promotion.is_approved(judged.number)
+    assert approval.revoked
+    assert "revoked by trainer" in approval.reason
     row = audit_trail.entries(promotion.trail, judged.uri)[-1]
     assert (row.who, row.what) == ("trainer", "approval deleted")
+
+
+def test_mlflow_or_the_trail_being_down_is_neither_yes_nor_no(
+    promotion: Promotion, judged: ModelVersion, tmp_path: Path
+) -> None:
+    down = replace(promotion.connection, tracking_uri=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(ServiceUnavailable):
+        replace(promotion, connection=down).is_approved(judged.number)
+    nowhere = create_engine(f"sqlite:///{tmp_path}/nowhere/state.sqlite")
+    with pytest.raises(ServiceUnavailable, match="the audit trail does not answer"):
+        replace(promotion, trail=nowhere).is_approved(judged.number)
 
 
 def test_a_refused_request_leaves_no_record(
@@ -302,9 +422,9 @@ def test_gates_that_judge_anew_after_the_approval_end_it(
     promotion: Promotion, reviewer: Connection, judged: ModelVersion, tmp_path: Path
 ) -> None:
     _approve(reviewer, judged)
-    _promote(promotion, judged, tmp_path)  # the very same reports: nothing changed
+    promoted(promotion, judged, tmp_path)  # the very same reports: nothing changed
     assert promotion.is_approved(judged.number).approved
-    path = _report(tmp_path, "golden")
+    path = gate_report(tmp_path, "golden")
     path.write_text(path.read_text().replace("0.98", "0.97"))
     promotion.promote(judged.number, read_judgements([path]))
     assert "evidence changed after the approval" in promotion.is_approved(judged.number).reason
@@ -313,15 +433,24 @@ def test_gates_that_judge_anew_after_the_approval_end_it(
 def test_a_version_without_every_gate_is_not_approved(
     promotion: Promotion, reviewer: Connection, version: ModelVersion, tmp_path: Path
 ) -> None:
-    paths = [_report(tmp_path, "golden"), _report(tmp_path, "adversarial")]
+    paths = [gate_report(tmp_path, "golden"), gate_report(tmp_path, "adversarial")]
     done = promotion.promote(version.number, read_judgements(paths))
     assert (done.promoted, done.gates) == (False, "not_enough_evidence")
     with pytest.raises(BadInput, match="gate fairness has not judged"):
         promotion.approve(version.number, reviewer)
-    _approve(reviewer, version)
-    assert (
-        promotion.is_approved(version.number).reason == "gate fairness has not judged this version"
-    )
+    with pytest.raises(BadInput, match="not approved: gate fairness has not judged this version"):
+        _approve(reviewer, version)
+    assert not promotion.is_approved(version.number).approved
+
+
+def test_a_verdict_taken_from_another_version_is_no_evidence(
+    trainer: Connection, reviewer: Connection, judged: ModelVersion, registered: ModelVersion
+) -> None:
+    model_id = registered.source.removeprefix("models:/")
+    tags = registry.get_version(trainer, judged.number).tags
+    version = create_version(trainer, registered.source, registered.run_id, model_id, tags)
+    with pytest.raises(BadInput, match="not what `training promote` recorded"):
+        _approve(reviewer, version)
 
 
 # Promotion and aliases
@@ -331,7 +460,7 @@ def test_a_failed_gate_makes_no_challenger_and_takes_the_alias_away(
     promotion: Promotion, trainer: Connection, judged: ModelVersion, tmp_path: Path
 ) -> None:
     assert "challenger" in registry.get_version(trainer, judged.number).aliases
-    done = _promote(promotion, judged, tmp_path, fairness="fail")
+    done = promoted(promotion, judged, tmp_path, fairness="fail")
     assert (done.promoted, done.gates) == (False, "failed")
     assert registry.find_version(trainer, "challenger") is None
 
@@ -340,20 +469,15 @@ def test_missing_evidence_can_be_waived_by_who_may_and_for_some_days(
     server: TrackingServer, promotion: Promotion, reviewer: Connection, version: ModelVersion,
     tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    paths = [_report(tmp_path, gate) for gate in ("golden", "adversarial")]
-    paths.append(_report(tmp_path, "fairness", "not_enough_evidence"))
+    paths = [gate_report(tmp_path, gate) for gate in ("golden", "adversarial")]
+    paths.append(gate_report(tmp_path, "fairness", "not_enough_evidence"))
     assert not promotion.promote(version.number, read_judgements(paths)).promoted
     number, today = str(version.number), datetime.now(UTC).date()
     sign = (
         "waiver", "sign", "--version", number, "--gate", "fairness", "--by", "grace",
         "--reason", "one language so far", "--output", str(tmp_path / "waiver.json"), "--until",
     )  # fmt: skip
-    key = "07" * 32
-    grace = replace(
-        server,
-        environ=server.environ
-        | {"WEIR_WAIVER_KEY": key, "WEIR__REGISTRY__WAIVER_SIGNERS__GRACE": public_key(key)},
-    )
+    grace = replace(server, environ=server.environ | {"WEIR_WAIVER_KEY": GRACES_KEY})
     assert _command(server, tmp_path, *sign, str(today)) == {"exit_code": 2}
     assert "WEIR_WAIVER_KEY is not set" in capsys.readouterr().err
     late = str(today + timedelta(days=15))
@@ -365,11 +489,11 @@ def test_missing_evidence_can_be_waived_by_who_may_and_for_some_days(
         "promote", "--version", number, *(f"--gate={path}" for path in paths),
         "--waiver", signed["waiver"],
     )  # fmt: skip
-    assert _command(server, tmp_path, *give) == {"exit_code": 2}
+    signers = "WEIR__REGISTRY__WAIVER_SIGNERS__GRACE"
+    others = {name: value for name, value in server.environ.items() if name != signers}
+    assert _command(replace(server, environ=others), tmp_path, *give) == {"exit_code": 2}
     assert "grace may not waive; registry.waiver_signers has nobody" in capsys.readouterr().err
     assert _command(grace, tmp_path, *give)["promoted"]
-    rules = replace(promotion.rules, waivers=WaiverRules({"grace": public_key(key)}, 14))
-    promotion = replace(promotion, rules=rules)
     assert promotion.approve(version.number, reviewer).approved
     tag = json.loads(registry.get_version(reviewer, version.number).tags["weir.waiver.fairness"])
     assert (tag[0]["by"], tag[0]["reason"]) == ("grace", "one language so far")
@@ -385,7 +509,7 @@ def test_missing_evidence_can_be_waived_by_who_may_and_for_some_days(
 def test_a_card_of_other_reports_is_refused(
     promotion: Promotion, version: ModelVersion, tmp_path: Path
 ) -> None:
-    judgements = read_judgements([_report(tmp_path, "golden")])
+    judgements = read_judgements([gate_report(tmp_path, "golden")])
     card = tmp_path / "model_card.html"
     card.write_text("about something else")
     with pytest.raises(BadInput, match="tells of other reports"):
@@ -395,7 +519,7 @@ def test_a_card_of_other_reports_is_refused(
 def test_a_report_of_another_model_is_refused(
     promotion: Promotion, version: ModelVersion, tmp_path: Path
 ) -> None:
-    judgements = read_judgements([_report(tmp_path, "golden", model="e-2")])
+    judgements = read_judgements([gate_report(tmp_path, "golden", model="e-2")])
     with pytest.raises(BadInput, match="judged model e-2"):
         promotion.promote(version.number, judgements)
 
@@ -454,10 +578,20 @@ def test_a_version_comes_back_as_it_went_in(
     assert not list(directory.parent.glob(".*")), "nothing half fetched is left"
 
 
-def test_registering_the_same_again_is_the_same_version(
-    trainer: Connection, registered: ModelVersion, artefact: Path
+def test_a_reader_can_fetch_a_version_into_a_folder_that_is_there(
+    server: TrackingServer, reader: Connection, registered: ModelVersion, tmp_path: Path
 ) -> None:
-    again = registry.log_version(trainer, artefact, registered.run_id, {})
+    """As KServe asks for it: the URI and a mounted folder; a second time changes nothing."""
+    for _ in range(2):
+        told = fetch_into(tmp_path, registered.uri, reader, server.settings.home / "fetched")
+        assert told["version"] == str(registered.number)
+        assert (tmp_path / "policy.json").read_text() == '{"threshold": 0.5}'
+
+
+def test_registering_the_same_again_is_the_same_version(
+    trainer: Connection, registered: ModelVersion, directory: Path
+) -> None:
+    again = registry.log_version(trainer, directory, registered.run_id, {})
     assert again.source == registered.source, "not uploaded again"
 
 
@@ -541,7 +675,8 @@ def test_lineage_leads_from_a_version_to_its_gates_and_its_trail(
     chain = _command(server, tmp_path, "lineage", "--version", str(judged.number))
     assert chain["run_id"] == judged.run_id
     assert chain["gate.golden"].startswith("pass sha256:")
-    assert [row["what"] for row in chain["trail"]] == ["gates: passed", "alias set: challenger"]
+    whats = [row["what"] for row in chain["trail"]]
+    assert whats == ["version created", "gates: passed", "alias set: challenger"]
 
 
 def test_a_busy_port_is_named_with_its_setting(server: TrackingServer) -> None:

@@ -155,6 +155,20 @@ class Laboratory:
         process.kill()
         process.wait()
 
+    def send(self, name: str, number: signal.Signals) -> None:
+        """A signal, and nothing else: whoever looks after the process finds it dead."""
+        self._processes[name].send_signal(number)
+
+    def exit_code(self, name: str) -> int | None:
+        """Of a process that has ended by itself, or None."""
+        process = self._processes.get(name)
+        return None if process is None else process.poll()
+
+    def revoke(self, rollout: Rollout) -> None:
+        """Take the version's approval back."""
+        with (self.home / "registry" / "revoked").open("a") as file:
+            file.write(f"{rollout.version}\n")
+
     def kill_server(self, slot: str) -> None:
         record = orjson.loads((self.home / "run" / f"slot-{slot}.json").read_bytes())
         os.kill(record["pid"], signal.SIGKILL)

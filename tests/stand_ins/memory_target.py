@@ -8,9 +8,13 @@ from serving.rollout.targets.base import Counters, Deployment, Traffic
 
 
 class MemoryTarget:
+    """What tests do to it: `dead` and `hung` are slots, `never_ready` holds versions."""
+
     def __init__(self) -> None:
         self.models: dict[str, Deployment] = {}
         self.dead: set[str] = set()
+        self.hung: set[str] = set()
+        self.never_ready: set[str] = set()
         self.asked: dict[str, int] = {}
         self.in_force: Traffic | None = None
         self.answers = 0
@@ -28,10 +32,16 @@ class MemoryTarget:
 
     def ready(self, slot: str) -> bool:
         self.asked[slot] = self.asked.get(slot, 0) + 1
-        return self.alive(slot) and self.asked[slot] > 1
+        return self.answering(slot)
+
+    def answering(self, slot: str) -> bool:
+        """Whether requests to the slot would be answered; asking this changes nothing."""
+        able = slot not in self.hung and self.alive(slot)
+        return able and self.models[slot].version not in self.never_ready and self.asked[slot] > 1
 
     def restart(self, slot: str) -> None:
         self.dead.discard(slot)
+        self.hung.discard(slot)
         self.asked[slot] = 0
 
     def remove(self, slot: str) -> None:
@@ -39,6 +49,7 @@ class MemoryTarget:
             raise ValueError(f"slot {slot} answers requests")
         self.models.pop(slot, None)
         self.dead.discard(slot)
+        self.hung.discard(slot)
 
     def set_traffic(self, traffic: Traffic | None) -> None:
         for slot in () if traffic is None else traffic.slots.values():

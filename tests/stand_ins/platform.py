@@ -1,7 +1,8 @@
 """Stands in for the platform's Python: echoes its arguments, and answers as a plan file says.
 
 `$WEIR_HOME/plan.json`: {verb: {"code": 0, "result": {…}, "say": [line, …], "sleep_seconds": 0}}.
-Every call is one line in `$WEIR_HOME/calls.jsonl`.
+Every call is one line in `$WEIR_HOME/calls.jsonl`. With "fails_first": n, the code is for the
+first n calls of the verb, and the next ones end with 0.
 """
 
 from __future__ import annotations
@@ -37,9 +38,16 @@ def main(arguments: list[str]) -> int:
     usual = (
         {"gate": suite, "report": f"/reports/{suite}.json"} if suite else USUAL_RESULTS.get(verb)
     )
-    if plan.get("code", 0) == 0:
+    code = plan.get("code", 0) if _calls(home, verb) <= plan.get("fails_first", 1e9) else 0
+    if code == 0:
         Path(result).write_text(json.dumps({**(usual or {}), **plan.get("result", {})}))
-    return int(plan.get("code", 0))
+    return int(code)
+
+
+def _calls(home: Path, verb: str) -> int:
+    """How often the verb was called, this call included."""
+    calls = (home / "calls.jsonl").read_text().splitlines()
+    return sum(json.loads(call)["arguments"][2] == verb for call in calls)
 
 
 if __name__ == "__main__":

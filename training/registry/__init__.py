@@ -4,7 +4,14 @@ MLflow takes seconds to import, so it is imported only when a call needs it.
 """
 
 from training.registry.artefact import log_version
-from training.registry.connection import REVIEWER, TRAINER, Connection, NotInRegistry, connect
+from training.registry.connection import (
+    READER,
+    REVIEWER,
+    TRAINER,
+    Connection,
+    NotInRegistry,
+    connect,
+)
 from training.registry.download import download
 from training.registry.training_run import MlflowTrialLog, attach, run_page, training_run
 from training.registry.versions import (
@@ -25,6 +32,7 @@ from training.registry.versions import (
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "READER",
     "REVIEWER",
     "TRAINER",
     "Connection",

@@ -13,14 +13,24 @@ import httpx
 
 from data_contracts.config import Settings
 from data_contracts.errors import BadInput, ServiceUnavailable
-from data_contracts.secrets import MLFLOW_REVIEWER_PASSWORD, MLFLOW_TRAINER_PASSWORD, secret
+from data_contracts.secrets import (
+    MLFLOW_READER_PASSWORD,
+    MLFLOW_REVIEWER_PASSWORD,
+    MLFLOW_TRAINER_PASSWORD,
+    secret,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TRAINER = "trainer"
 REVIEWER = "reviewer"
-PASSWORDS = {TRAINER: MLFLOW_TRAINER_PASSWORD, REVIEWER: MLFLOW_REVIEWER_PASSWORD}
+READER = "reader"
+PASSWORDS = {
+    TRAINER: MLFLOW_TRAINER_PASSWORD,
+    REVIEWER: MLFLOW_REVIEWER_PASSWORD,
+    READER: MLFLOW_READER_PASSWORD,
+}
 CALL_TIMEOUT_SECONDS = 30.0
 REMEDY = (
     "start it with `make up` or `python -m training tracking-server`, "
@@ -42,10 +52,6 @@ _ENVIRONMENT_LOCK = threading.RLock()
 
 class NotInRegistry(BadInput):
     """A version, alias or run that MLflow does not have."""
-
-
-class AlreadyInRegistry(BadInput):
-    """Something of that name is there already."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Connection:
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             return self._refused()
         if answer.status_code == httpx.codes.FORBIDDEN:
-            return self._forbidden(answer.request.url.path)
+            return self._forbidden(_reason(answer) or answer.request.url.path)
         try:
             said = answer.json()
         except ValueError:
@@ -120,9 +126,7 @@ class Connection:
         missing_alias = code == "INVALID_PARAMETER_VALUE" and "not found" in message
         if code == "RESOURCE_DOES_NOT_EXIST" or missing_alias:
             return NotInRegistry(f"MLflow at {self.tracking_uri}: {message[:300]}")
-        if code == "RESOURCE_ALREADY_EXISTS":
-            return AlreadyInRegistry(f"MLflow at {self.tracking_uri}: {message[:300]}")
-        if code in {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}:
+        if code in {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS"}:
             return BadInput(f"MLflow at {self.tracking_uri}: {message[:300]}")
         return self._silent(f"{code}: {message[:300]}")
 
@@ -139,7 +143,15 @@ class Connection:
         )
 
     def _forbidden(self, what: str) -> BadInput:
-        return BadInput(f"MLflow user {self.user} may not do this: {what}; ask an admin of MLflow")
+        return BadInput(f"MLflow user {self.user} may not do this: {what}")
+
+
+def _reason(answer: httpx.Response) -> str | None:
+    """Why MLflow, or Weir's plugin in it, refused; MLflow itself gives no reason in JSON."""
+    try:
+        return str(answer.json().get("message"))
+    except ValueError:
+        return None
 
 
 def connect(settings: Settings, user: str = TRAINER) -> Connection:

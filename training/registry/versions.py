@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from data_contracts.errors import BadInput
-from training.registry.connection import AlreadyInRegistry, Connection, NotInRegistry
+from training.registry.connection import Connection, NotInRegistry
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -112,14 +112,14 @@ def describe(connection: Connection, number: int, markdown: str) -> None:
 def create_version(
     connection: Connection, source: str, run_id: str, model_id: str, tags: Mapping[str, str]
 ) -> ModelVersion:
-    """Make a logged model of a run the next version of the registered model."""
-    name = connection.model_name
-    with suppress(AlreadyInRegistry):
-        connection.call("POST", "registered-models/create", name=name)
+    """Make a logged model of a run the next version of the registered model.
+
+    Weir's tracking server makes the registered model itself when it starts.
+    """
     created = connection.call(
         "POST",
         "model-versions/create",
-        name=name,
+        name=connection.model_name,
         source=source,
         run_id=run_id,
         model_id=model_id,

@@ -22,7 +22,6 @@ import orjson
 from data_contracts.config import PROJECT, Serving
 from data_contracts.errors import ConfigurationError, ServiceUnavailable
 from data_contracts.files import write_atomically
-from serving.authentication import own_headers
 from serving.rollout.targets.base import Counters, Deployment, Traffic
 from serving.rollout.targets.envoy_admin import EnvoyAdmin
 from serving.rollout.targets.envoy_bootstrap import bootstrap
@@ -30,6 +29,7 @@ from serving.rollout.targets.envoy_clusters import endpoints
 from serving.rollout.targets.envoy_config import DataPlane, cluster_name
 from serving.rollout.targets.envoy_routes import Routing, routes, routing_of
 from serving.rollout.targets.processes import SlotProcesses
+from serving.tokens import own_headers
 
 MODEL_SERVER = (sys.executable, "-m", "serving", "serve")
 WARM_UP_TEXTS = ("hello", "win a free prize now: http://example.com", "see you at 7?")

@@ -60,11 +60,6 @@ def test_without_secrets_the_remedy_is_named(tmp_path: Path) -> None:
         airflow.environment(load_settings({"WEIR_HOME": str(tmp_path / "empty")}))
 
 
-def test_a_poke_that_would_race_airflow_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"orchestration\.approval_poke_seconds"):
-        load_settings({"WEIR__ORCHESTRATION__APPROVAL_POKE_SECONDS": "1"})
-
-
 def test_a_schedule_is_a_cron_expression() -> None:
     name = "WEIR__ORCHESTRATION__SCHEDULES__HOURLY_MONITORING"
     assert load_settings({name: "*/5 * * * *"}).orchestration.schedules["hourly_monitoring"]

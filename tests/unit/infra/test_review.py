@@ -57,7 +57,7 @@ def test_make_setup_leaves_the_review_environment_for_later(
     monkeypatch.setattr(setup, "ensure", made.append)
     monkeypatch.setattr(setup, "_write_local_secrets", lambda: None)
     assert setup.main() == 0
-    assert made == [".venv", ".venv-airflow"]
+    assert made == [".venv", ".venv-airflow", ".venv-kubeflow"]
 
 
 def test_what_a_sync_did_is_one_line_and_each_change_another(

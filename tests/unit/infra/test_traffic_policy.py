@@ -16,6 +16,7 @@ from serving.rollout.targets.envoy_config import ACCOUNT_HEADER, DataPlane
 from serving.rollout.targets.envoy_listener import CONTENT_SCRIPT, OWN_HEADERS
 from serving.rollout.targets.envoy_routes import (
     BAD_PRIORITY,
+    NO_CHAMPION,
     REQUEST_TIMEOUT_SECONDS,
     RETRIES,
     TRY_TIMEOUT_SECONDS,
@@ -166,3 +167,6 @@ def test_the_accounts_hash_chooses_among_the_arms() -> None:
 def test_refusals_say_the_same() -> None:
     refusal = OBJECTS["HTTPRouteFilter", "weir-unknown-priority"]["directResponse"]
     assert yaml.safe_load(refusal["body"]["inline"]) == {"error": BAD_PRIORITY}
+    no_champion = OBJECTS["HTTPRouteFilter", "weir-no-champion"]["directResponse"]
+    assert yaml.safe_load(no_champion["body"]["inline"]) == {"error": NO_CHAMPION}
+    assert no_champion["statusCode"] == 503

@@ -10,9 +10,10 @@ import pytest
 
 from data_contracts.config import Serving, load_settings
 from data_contracts.errors import ConfigurationError
-from serving.authentication import TOKENS, Authenticated, Tokens, own_headers, read_tokens
+from serving.authentication import Authenticated
 from serving.exposure import open_protection
 from serving.meter import Meter
+from serving.tokens import TOKENS, Tokens, own_headers, read_tokens
 
 FIRST, SECOND = "first-token-0123456789", "second-token-9876543210"
 SERVING = load_settings({}).serving

@@ -24,6 +24,7 @@ from serving.capacity.planning import PoolPlan, Scenario, plan
 from serving.capacity.service_times import SAMPLE, read_service_times
 from serving.capacity.simulation import Precision
 from serving.capacity.sizing import Limits, Zones
+from serving.rollout.targets.kserve_services import service_name
 from tests.prometheus_names import mistakes
 from tests.promtool import NEEDED, promtool
 from tests.stand_ins.inference_services import AUTOSCALING, scaled_services
@@ -33,6 +34,8 @@ KEDA = Path(os.environ.get("WEIR_KEDA_CRD", ASSETS / "crds" / "keda.sh_scaledobj
 KSERVE = ASSETS / "crds" / "serving.kserve.io_inferenceservices.yaml"
 KUBERNETES = "1.36"
 POOLS = {"weir-text": TEXT, "weir-media": MEDIA}
+SLOTS = ("a", "b", "c")
+DISRUPTION = PROJECT / "infra" / "kubernetes" / "base" / "platform" / "disruption.yaml"
 Object = dict[str, Any]
 
 
@@ -47,7 +50,11 @@ def objects(folder: str, *files: str) -> dict[str, Object]:
 
 SCALED = objects("keda", "text.yaml", "media.yaml")
 FALLBACK = objects("hpa", "text.yaml", "media.yaml")
-BUDGETS = objects("pods", "disruption.yaml")
+BUDGETS = {
+    one["metadata"]["name"]: one
+    for one in yaml.safe_load_all(DISRUPTION.read_text())
+    if one["metadata"]["name"] in POOLS
+}
 QUERIES = {
     f"{name} {trigger['name']}": trigger["metadata"]["query"]
     for name, one in SCALED.items()
@@ -87,7 +94,7 @@ def test_scaled_objects_are_valid_by_the_schema_of_keda(name: str) -> None:
 
 
 def test_the_schema_of_keda_would_have_found_a_mistake() -> None:
-    wrong = yaml.safe_load(yaml.safe_dump(SCALED["weir-text"]))
+    wrong = yaml.safe_load(yaml.safe_dump(SCALED["weir-text-a"]))
     wrong["spec"]["fallback"]["replica"] = 3
     with pytest.raises(jsonschema.ValidationError, match="replica"):
         schema(KEDA).validate(wrong)
@@ -99,7 +106,10 @@ def test_built_in_objects_are_valid_in_kubernetes(one: Object) -> None:
 
 
 def test_the_check_of_built_in_objects_would_have_found_a_mistake() -> None:
-    wrong = {**FALLBACK["weir-text"], "spec": {**FALLBACK["weir-text"]["spec"], "maxReplica": 3}}
+    wrong = {
+        **FALLBACK["weir-text-a"],
+        "spec": {**FALLBACK["weir-text-a"]["spec"], "maxReplica": 3},
+    }
     with pytest.raises(kubernetes_validate.ValidationError, match="maxReplica"):
         kubernetes_validate.validate(wrong, KUBERNETES, strict=True)
 
@@ -110,7 +120,7 @@ def test_pods_of_an_inference_service_are_spread_and_left_to_the_autoscaler(
 ) -> None:
     found = scaled_services(way, tmp_path)
     assert {one["kind"] for one in found} == {
-        "InferenceService", "PodDisruptionBudget",
+        "InferenceService",
         {"keda": "ScaledObject", "hpa": "HorizontalPodAutoscaler"}[way],
     }  # fmt: skip
     of_kserve = schema(KSERVE)
@@ -121,13 +131,27 @@ def test_pods_of_an_inference_service_are_spread_and_left_to_the_autoscaler(
         zone, *_ = one["spec"]["predictor"]["topologySpreadConstraints"]
         assert zone["topologyKey"] == "topology.kubernetes.io/zone"
         assert zone["labelSelector"] == BUDGETS[one["metadata"]["name"]]["spec"]["selector"]
+        assert zone["matchLabelKeys"] == ["app"]  # KServe's label of one slot's pods
 
 
-@pytest.mark.parametrize("name", POOLS)
-def test_both_ways_scale_the_deployment_of_the_pool_between_the_same_bounds(name: str) -> None:
+@pytest.mark.parametrize("way", [SCALED, FALLBACK], ids=["keda", "hpa"])
+def test_every_slot_is_scaled_alike_by_an_object_of_its_own(way: dict[str, Object]) -> None:
+    assert set(way) == {f"{pool}-{slot}" for pool in POOLS for slot in SLOTS}
+    for pool in POOLS:
+        written = [yaml.safe_dump(way[f"{pool}-{slot}"]) for slot in SLOTS]
+        named = [
+            one.replace(f"{pool}-{slot}", pool) for one, slot in zip(written, SLOTS, strict=True)
+        ]
+        assert named == named[:1] * len(SLOTS)
+        assert all(one.count(f"{pool}-") >= 2 for one in written)
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_both_ways_scale_the_deployment_of_the_slot_between_the_same_bounds(name: str) -> None:
     keda, hpa = SCALED[name]["spec"], FALLBACK[name]["spec"]
     assert keda["scaleTargetRef"] == hpa["scaleTargetRef"]
-    assert keda["scaleTargetRef"]["name"] == f"{name}-predictor"
+    pool, _, slot = name.rpartition("-")
+    assert keda["scaleTargetRef"]["name"] == service_name(pool, slot)
     bounds = (keda["minReplicaCount"], keda["maxReplicaCount"])
     assert bounds == (hpa["minReplicas"], hpa["maxReplicas"])
     assert bounds[0] % 3 == 0
@@ -137,7 +161,7 @@ def test_both_ways_scale_the_deployment_of_the_pool_between_the_same_bounds(name
     assert keda["fallback"]["replicas"] >= bounds[0]
 
 
-@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("name", SCALED)
 def test_queue_and_latency_are_what_is_scaled_on(name: str) -> None:
     triggers = {one["name"]: one for one in SCALED[name]["spec"]["triggers"]}
     assert "weir_queue_depth" in triggers["queue"]["metadata"]["query"]
@@ -184,15 +208,15 @@ def test_targets_keep_the_zone_that_the_plan_has_in_reserve(
     name: str, pool: str, planned: dict[str, PoolPlan]
 ) -> None:
     least, kept = planned[pool].least.steady, planned[pool].kept.steady
-    (cpu,) = (one["resource"]["target"] for one in FALLBACK[name]["spec"]["metrics"])
+    (cpu,) = (one["resource"]["target"] for one in FALLBACK[f"{name}-a"]["spec"]["metrics"])
     assert cpu["averageUtilization"] == pytest.approx(100 * kept.utilisation, abs=5)
-    (queue,) = (one for one in SCALED[name]["spec"]["triggers"] if one["name"] == "queue")
+    (queue,) = (one for one in SCALED[f"{name}-a"]["spec"]["triggers"] if one["name"] == "queue")
     assert kept.waiting < float(queue["metadata"]["threshold"]) < least.waiting
-    cores = [one["metadata"]["value"] for one in SCALED[name]["spec"]["triggers"]
+    cores = [one["metadata"]["value"] for one in SCALED[f"{name}-a"]["spec"]["triggers"]
              if one["type"] == "cpu"]  # fmt: skip
     assert cores in ([], [str(cpu["averageUtilization"])])
 
 
 def test_the_text_pool_may_grow_to_what_the_plan_needs(planned: dict[str, PoolPlan]) -> None:
-    most = SCALED["weir-text"]["spec"]["maxReplicaCount"]
+    most = SCALED["weir-text-a"]["spec"]["maxReplicaCount"]
     assert most == pytest.approx(1.2 * planned[TEXT].kept.pods, rel=0.1)

@@ -9,10 +9,10 @@ from training.fusion import (
     Fusion,
     FusionParameters,
     FusionRows,
-    _forward,
-    fit_fusion,
+    forward,
     mean_score,
 )
+from training.fusion_fitting import fit_fusion
 from training.fusion_kernel import ROWS
 from training.objective import average_precision
 
@@ -60,7 +60,7 @@ def test_what_is_masked_cannot_matter() -> None:
 def test_serving_computes_what_training_computed() -> None:
     network, given, _ = fitted()
     weights = {name: torch.from_numpy(weight) for name, weight in network.weights.items()}
-    in_torch = _forward(
+    in_torch = forward(
         torch, weights, torch.from_numpy(given.present),
         torch.from_numpy(given.log_odds.astype(np.float32)),
         [torch.from_numpy(vector) for vector in given.vectors],
@@ -87,7 +87,7 @@ def test_the_compiled_networks_say_what_numpy_says_whichever_stages_ran() -> Non
     shown = given.keeping(np.random.default_rng(5).random((len(given), 3)) < 0.6)
     some = shown.part(np.flatnonzero(shown.present.any(axis=1)))
     in_numpy = [
-        _forward(np, member.weights, some.present, some.log_odds.astype(np.float32), some.vectors)
+        forward(np, member.weights, some.present, some.log_odds.astype(np.float32), some.vectors)
         for member in (network, other)
     ]
     assert len(np.unique(some.present, axis=0)) == 7, "every part of three stages but none"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 import pytest
 
-from data_contracts.config import Settings, load_settings
+from data_contracts.config import PROJECT, Settings, load_settings
 from data_contracts.errors import BadInput, ConfigurationError, WeirError
 from pipelines.state import open_state
 from serving.rollout.analysis import Analysis
@@ -53,8 +55,8 @@ def store(settings: Settings) -> RolloutStore:
 
 
 def arguments(action: str, **values: object) -> argparse.Namespace:
-    given = {"version": None, "model": None, "timeout": 0.0, "result": None, **values}
-    return argparse.Namespace(action=action, **given)
+    given = {"version": None, "model": None, "timeout": 0.0, "result": None, "watch": False}
+    return argparse.Namespace(action=action, **{**given, **values})
 
 
 def ended(store: RolloutStore, settings: Settings, phase: str) -> Rollout:
@@ -182,3 +184,12 @@ def test_a_busy_port_is_named_with_the_setting_to_change() -> None:
         port = busy.getsockname()[1]
         with pytest.raises(ConfigurationError, match=rf"serving.gateway_port = {port}.*not free"):
             require_free("127.0.0.1", port, "serving.gateway_port")
+
+
+def test_a_gateway_is_up_again_without_loading_what_models_need() -> None:
+    """Until it is, nobody gets a verdict: compiled features took seconds of its start."""
+    loaded = "import serving.rollout.gateway, sys; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True, cwd=PROJECT
+    ).stdout.split()
+    assert not {"numba", "onnxruntime", "pandas", "sqlalchemy"} & set(modules)

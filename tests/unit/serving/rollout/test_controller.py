@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
+from data_contracts.config import MetricBound, RatioBound, RolloutMetrics, RolloutStep
 from data_contracts.config import Rollout as RolloutSettings
-from data_contracts.config import RolloutStep
 from data_contracts.errors import BadInput, ServiceUnavailable
 from serving.rollout.analysis import Pairs, Sample
 from serving.rollout.controller import Controller, Registry
@@ -34,10 +34,21 @@ SETTINGS = RolloutSettings(
     steps=STEPS,
     poll_seconds=1,
     progress_deadline_seconds=60,
-    maximum_error_rate_increase=0.01,
-    maximum_latency_ratio=2.0,
-    maximum_disagreement=0.1,
     confidence=0.95,
+    metrics=RolloutMetrics(
+        errors=MetricBound(tolerance=0.01, margin=0.2),
+        latency_p50=RatioBound(tolerance=1.5, margin=2.0),
+        latency_p95=RatioBound(tolerance=1.5),
+        latency_p99=RatioBound(tolerance=1.5),
+        disagreement=MetricBound(tolerance=0.1, margin=0.2),
+        acted=MetricBound(tolerance=0.1),
+        scores=MetricBound(tolerance=0.1),
+        false_positives=MetricBound(tolerance=0.0),
+        recall=MetricBound(tolerance=0.0),
+    ),
+    require_quality=False,
+    minimum_slice_share=0.1,
+    maximum_slices=8,
 )
 
 

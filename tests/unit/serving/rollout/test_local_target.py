@@ -9,9 +9,9 @@ import pytest
 
 from data_contracts.config import Serving, TransportSecurity, load_settings
 from data_contracts.errors import ConfigurationError
-from serving.authentication import TOKENS
 from serving.rollout.targets.base import Deployment
 from serving.rollout.targets.local import LocalTarget, data_plane, local_target
+from serving.tokens import TOKENS
 from tests.stand_ins.controller_process import MODEL_SERVER
 from tests.stand_ins.data_plane import free_ports, wait_for
 

@@ -186,8 +186,8 @@ def test_a_lost_server_clears_the_evidence_and_counts_the_restart(store: Rollout
 def test_who_did_what_stands_in_the_audit_trail_with_the_hash_of_each_transition(
     engine: Engine, store: RolloutStore
 ) -> None:
-    rollout = store.start(NEW, STEPS, SLOTS)
-    store.ask("abort", by="ada")
+    store.start(NEW, STEPS, SLOTS)
+    rollout = store.ask("abort", by="ada")
     moved = store.advance(rollout, Transition("rolling_back", -1, "aborted"), None, free)
     store.advance(moved, Transition("aborted", -1, ""), None, free)
     rows = audit_trail.entries(engine, NEW.model_uri)
@@ -209,3 +209,23 @@ def test_a_transition_that_fails_leaves_no_row_in_the_audit_trail(
     with pytest.raises(WeirError, match="left pending meanwhile"):
         store.advance(rollout, Transition("shadow", 0, "ready"), None, free)
     assert len(audit_trail.entries(engine, NEW.model_uri)) == 2
+
+
+def test_a_request_that_came_in_meanwhile_is_not_lost_with_the_transition(
+    store: RolloutStore,
+) -> None:
+    rollout = store.start(NEW, STEPS, SLOTS)
+    store.ask("abort")
+    with pytest.raises(WeirError, match="got a request meanwhile"):
+        store.advance(rollout, Transition("shadow", 0, "ready"), None, free)
+    active = store.active()
+    assert active is not None
+    assert (active.phase, active.request) == ("pending", "abort")
+
+
+def test_an_abort_is_never_taken_back(store: RolloutStore) -> None:
+    rollout = store.start(NEW, STEPS, SLOTS)
+    store.advance(rollout, Transition("shadow", 0, "ready"), None, free)
+    store.ask("abort")
+    with pytest.raises(BadInput, match="is being aborted"):
+        store.ask("promote")
