@@ -28,13 +28,12 @@ from serving.rollout.phases import (
     next_phase,
 )
 from serving.rollout.plan import Plan, plan
+from serving.rollout.servers import ServerWatch
 from serving.rollout.store import Clock, RolloutStore, utc_now
 from serving.rollout.targets.base import Counters, Deployment, TrafficTarget
 from training.registry import NotInRegistry
 
 RAISING: tuple[Phase, ...] = ("shadow", "canary", "full")
-HANGING_SECONDS = 30.0  # without readiness, of a server that has been ready
-RESTART_PAUSE_SECONDS = 5.0
 ADOPTION_PAUSE_SECONDS = 30.0
 TIDY_SECONDS = 60.0
 IDLE_FACTOR = 4.0  # nobody waits on a controller without a rollout
@@ -105,9 +104,7 @@ class Controller:
         self._tidy = tidy
         self._evidence: Evidence | None = None
         self._kept: tuple[datetime | None, str, int] | None = None
-        self._been_ready: set[str] = set()  # slots whose server was seen ready
-        self._unready_since: dict[str, datetime] = {}
-        self._restarted: dict[str, datetime] = {}
+        self._servers = ServerWatch(target, clock, start_seconds)
         self._asked_registry: datetime | None = None
         self._tidied: datetime | None = None
         self._last_problem = ""
@@ -249,10 +246,10 @@ class Controller:
         for slot in missing:
             if slot not in released:  # else the traffic goes first: nobody may meet a new model
                 model = wanted.slots[slot]
-                self._forget(slot)
+                self._servers.forget(slot)
                 self._target.deploy(slot, model.model_uri, model.version)
         expected = [slot for slot in wanted.slots if slot not in released]
-        ready = [slot for slot in expected if self._is_ready(slot)]
+        ready = [slot for slot in expected if self._servers.is_ready(slot)]
         champion = None if stable is None else stable.model
         others = [slot for slot, model in deployed.items() if model != champion]
         lowers = any(wanted.lowers(in_force, slot) for slot in others)
@@ -262,35 +259,21 @@ class Controller:
         for slot in self._target.deployed():
             if slot not in wanted.slots:
                 self._target.remove(slot)
-                self._forget(slot)
+                self._servers.forget(slot)
         return len(ready) == len(wanted.slots)
-
-    def _is_ready(self, slot: str) -> bool:
-        ready = self._target.ready(slot)
-        if ready:
-            self._been_ready.add(slot)
-            self._unready_since.pop(slot, None)
-        else:
-            self._unready_since.setdefault(slot, self._clock())
-        return ready
-
-    def _forget(self, slot: str) -> None:
-        """Another server will stand in the slot."""
-        self._been_ready.discard(slot)
-        self._unready_since.pop(slot, None)
 
     def _revive(self, wanted: Plan, rollout: Rollout | None) -> str | None:
         """Restart servers that died or hang; why the rollout cannot go on, if it cannot."""
         deployed = self._target.deployed()
         for slot, model in wanted.slots.items():
-            if deployed.get(slot) != model or not self._is_lost(slot):
+            if deployed.get(slot) != model or not self._servers.is_lost(slot):
                 continue
             if rollout is not None and slot == rollout.canary_slot:
                 if rollout.restarts >= MAXIMUM_RESTARTS:
-                    return self._obituary(slot, model)
+                    return self._servers.obituary(slot, model)
                 rollout = self._unapplied(rollout, restarts=rollout.restarts + 1)
                 self._restart(slot, model)
-            elif self._may_restart(slot):
+            elif self._servers.may_restart(slot):
                 if rollout is not None and slot == rollout.baseline_slot:
                     rollout = self._unapplied(rollout, restarts=rollout.restarts)
                 self._restart(slot, model)
@@ -300,31 +283,10 @@ class Controller:
         """Written before the restart: no evidence of the lost server counts, whoever goes on."""
         return self._store.unapplied(rollout, self._leadership.fence, restarts=restarts)
 
-    def _is_lost(self, slot: str) -> bool:
-        """A server that was never seen ready, also by a new controller, may still be loading."""
-        if not self._target.alive(slot):
-            return True
-        loading = 0.0 if slot in self._been_ready else self._deadlines.start_seconds
-        patience = timedelta(seconds=max(HANGING_SECONDS, loading))
-        since = self._unready_since.get(slot)
-        too_long = since is not None and self._clock() - since > patience
-        return too_long and not self._target.ready(slot)
-
-    def _may_restart(self, slot: str) -> bool:
-        last = self._restarted.get(slot)
-        return last is None or self._clock() - last > timedelta(seconds=RESTART_PAUSE_SECONDS)
-
     def _restart(self, slot: str, model: Deployment) -> None:
         self._say(f"model server of version {model.version} in slot {slot} is gone: restarting it")
-        self._forget(slot)
-        self._restarted[slot] = self._clock()
-        self._target.restart(slot)
+        self._servers.restart(slot)
         self._evidence = None
-
-    def _obituary(self, slot: str, model: Deployment) -> str:
-        words = self._target.last_words(slot)
-        lines = f"; its log ends: {words}" if words else ""
-        return f"the model server of version {model.version} died again after a restart{lines}"
 
     def _analysed(self, rollout: Rollout) -> Analysis | None:
         """None also where nothing can be read: deadlines and an abort hold without figures."""

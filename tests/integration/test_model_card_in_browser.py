@@ -23,7 +23,9 @@ from evaluation.gates.base import Contender
 from evaluation.gates.judging import judge
 from evaluation.gates.suite import suite_of
 from evaluation.model_card import HEADLINES
+from pipelines import audit_trail
 from pipelines.features.text.encoder import Embedding
+from pipelines.state import open_state
 from tests.gate_cases import labelled
 from tests.mlflow_server import TrackingServer, tracking_server
 from training import registry
@@ -74,7 +76,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
     asked = [row for row in rows if _number(row) < 40]
     taught = [row for row in rows if _number(row) >= 40]
     folder = tmp_path_factory.mktemp("models")
-    with tracking_server(tmp_path_factory.mktemp("weir")) as server:
+    with tracking_server(tmp_path_factory.mktemp("weir"), WEIR_TRIGGERED_BY="grace") as server:
         champion = _trained(folder / "champion", taught[::2], seed=1)
         challenger = _trained(folder / "challenger", taught, seed=2)
         first = _verb(server, "training", "register", "--model", str(folder / "champion"))
@@ -161,6 +163,13 @@ def test_the_versions_page_tells_the_verdict_of_every_gate(
         assert place is not None, gate
         assert place["x"] > 0
         assert place["x"] + place["width"] <= page.evaluate("innerWidth")
+
+
+def test_who_started_the_training_by_hand_is_recorded_with_the_version(judged: Judged) -> None:
+    trail = open_state(judged.server.settings.state_url)
+    rows = audit_trail.entries(trail, f"models:/spam/{judged.number}")
+    assert ("grace", "training triggered") in {(row.who, row.what) for row in rows}
+    assert ("trainer", "version created") in {(row.who, row.what) for row in rows}
 
 
 @pytest.mark.parametrize("page", [DESKTOP], indirect=True)  # on a phone MLflow cuts it off
