@@ -1,10 +1,13 @@
 """Whether a bad model is seen early and an equal one left alone: whole rollouts, judged.
 
-    make bench-rollout    (or: python -m tests.performance.bench_rollout --part simulation)
+    make bench-rollout    (or: python -m tests.performance.bench_rollout [--part NAME])
 
 `simulation`: seeded rollouts on made streams under the real judge with the bounds of production,
-which were fixed beforehand; the seeds that are reported (from FIRST_SEED) were used for nothing
-else. Beside it fixed thresholds and Mann-Whitney on the same streams.
+which were fixed beforehand, on other seeds: nothing was chosen by those that are reported (from
+FIRST_SEED). Beside it fixed thresholds and Mann-Whitney on the same streams.
+
+`live`: rollouts through a real Envoy under load, with a fault in each (`rollout_live`, and with a
+real MLflow `rollout_live_mlflow`).
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -26,27 +31,44 @@ from tests.performance.rollout_streams import Scenario
 
 FIRST_SEED = 10_000
 EQUAL_ROLLOUTS, BAD_ROLLOUTS, HARDER_ROLLOUTS = 600, 100, 20
-PARTS = ("simulation",)
+SIMULATION, LIVE = "simulation", "live"
 
 
 def main() -> int:
-    """Run the parts asked for, print the table, write the report and its picture."""
+    """Run the parts asked for, print the tables, write the report and its picture."""
     began = time.monotonic()
     given = _arguments()
     bounds = load_settings({"WEIR_ENV": "production"}).rollout
-    rows = list(_simulated(bounds, given.share))
-    report = {
-        "name": "rollout",
-        "commit": commit(),
-        "simulated": True,
-        "seconds": round(time.monotonic() - began, 1),
-        "first_seed": FIRST_SEED,
-        "bounds": bounds.model_dump(mode="json"),
-        "rows": rows,
-        "goals": goals(rows),
-    }
-    _write(load_settings(), report)
+    report: dict[str, Any] = {"name": "rollout", "commit": commit(), "rows": [], "goals": []}
+    if given.part in (None, LIVE):
+        report |= _live()
+    if given.part in (None, SIMULATION):
+        rows = list(_simulated(bounds, given.share))
+        report["rows"] = rows
+        report["goals"] = [*report["goals"], *goals(rows)]
+        report |= {"simulated": True, "first_seed": FIRST_SEED,
+                   "bounds": bounds.model_dump(mode="json")}  # fmt: skip
+    _write(load_settings(), report | {"seconds": round(time.monotonic() - began, 1)})
     return 0
+
+
+def _live() -> dict[str, Any]:
+    from tests.performance import rollout_live, rollout_live_mlflow, rollout_live_rows
+    from tests.postgresql import cluster
+
+    outcomes = []
+    for part in (rollout_live, rollout_live_mlflow):
+        with cluster() as database, TemporaryDirectory() as home:
+            outcomes += part.play(Path(home), database, _progress)
+    print(rollout_live_rows.table(outcomes))
+    return {
+        "live": [one.as_row() for one in outcomes],
+        "goals": rollout_live_rows.goals(outcomes),
+    }
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _simulated(bounds: Rollout, share: float) -> Iterator[dict[str, Any]]:
@@ -70,16 +92,17 @@ def _rows(scenario: Scenario, rollouts: int, bounds: Rollout) -> list[dict[str, 
 def _write(settings: Settings, report: Mapping[str, Any]) -> None:
     path = settings.reports / "bench-rollout.json"
     write_atomically(path, orjson.dumps(report, option=orjson.OPT_INDENT_2))
-    from tests.performance.rollout_picture import draw
-
-    picture = draw(report, settings.reports / "bench-rollout.svg")
     print(table(report))
-    print(f"\n{path}\n{picture}")
+    print(f"\n{path}")
+    if report["rows"]:
+        from tests.performance.rollout_picture import draw
+
+        print(draw(report, settings.reports / "bench-rollout.svg"))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--part", choices=PARTS, default=PARTS[0])
+    parser.add_argument("--part", choices=(SIMULATION, LIVE), help="default: both")
     parser.add_argument(
         "--share", type=float, default=1.0,
         help="of the rollouts, for a quick look (default: %(default)s)",

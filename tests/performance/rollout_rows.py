@@ -85,7 +85,7 @@ def table(report: Mapping[str, Any]) -> str:
     lines += ["", f"goals: {len(met)} of {len(report['goals'])} met"]
     lines += [
         f"  {'met' if goal['met'] else 'NOT MET':<8}{goal['statement']} ({goal['target']}): "
-        f"{_share(goal['measured'])}"
+        f"{_measured(goal['measured'])}"
         for goal in report["goals"]
     ]
     return "\n".join(lines)
@@ -149,6 +149,10 @@ def _goal(
 ) -> dict[str, Any]:
     return {"id": name, "statement": statement, "target": target, "measured": measured,
             "met": met}  # fmt: skip
+
+
+def _measured(measured: object) -> str:
+    return _share(measured) if isinstance(measured, Mapping) else str(measured)
 
 
 def _share(share: Mapping[str, float] | None) -> str:

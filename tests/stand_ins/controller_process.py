@@ -2,7 +2,8 @@
 
 `{home}/registry/` holds `approved` (a version a line), `revoked`, `champion`, and `dropped`; while
 `down` lies there, the registry does not answer. `{home}/die.json` makes the process end, as by
-SIGKILL, before or after its next so many calls of one act; see `Death`.
+SIGKILL, before or after its next so many calls of one act; see `Death`. Where
+`{home}/registry/mlflow` lies, the registry is the configured MLflow.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import Any, TypeVar
 
 import orjson
 
-from data_contracts.config import load_settings
+from data_contracts.config import Settings, load_settings
 from data_contracts.errors import ServiceUnavailable
 from pipelines.state import open_state
-from serving.rollout.commands import evidence_of, run_until_stopped
+from serving.rollout.commands import evidence_of, model_registry, run_until_stopped
 from serving.rollout.controller import Controller, Registry
 from serving.rollout.leadership import Leadership
 from serving.rollout.store import RolloutStore
@@ -131,6 +132,13 @@ def registry_of_files(folder: Path, deadly: Deadly) -> Registry:
     )
 
 
+def _registry(settings: Settings, deadly: Deadly) -> Registry:
+    folder = settings.home / "registry"
+    if (folder / "mlflow").exists():
+        return model_registry(settings)
+    return registry_of_files(folder, deadly)
+
+
 def main() -> None:
     settings = load_settings(os.environ)
     engine = open_state(settings.state_url)
@@ -146,7 +154,7 @@ def main() -> None:
         target,
         store,
         leadership,
-        registry_of_files(settings.home / "registry", deadly),
+        _registry(settings, deadly),
         evidence_of(settings),
         settings.rollout,
         slots=target.slots,
