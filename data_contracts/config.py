@@ -244,6 +244,26 @@ class ApprovalReceiver(Section):
     maximum_body_bytes: Positive
 
 
+class Appeals(Section):
+    """`python -m serving appeals`, on `serving.host`: who was acted on may ask for a person.
+
+    An appeal is heard within `window_days` of the decision; a reviewer should have decided it after
+    `review_hours`, and holds it for `lease_hours` at most. `webhook_url` is where the platform
+    takes an action back (null: reversals are only recorded).
+    """
+
+    port: Port
+    window_days: Positive
+    review_hours: Annotated[float, Field(gt=0)]
+    lease_hours: Annotated[float, Field(gt=0)]
+    per_account_per_day: Positive
+    maximum_statement_characters: Positive
+    maximum_body_bytes: Positive
+    settle_seconds: Seconds
+    success_days: Positive
+    webhook_url: Annotated[str, Field(pattern=r"^https?://[^/]+/.*$")] | None = None
+
+
 class MediaPool(Section):
     """A second server in every slot, for what carries media; `variables` is its environment."""
 
@@ -509,11 +529,36 @@ class Rollout(Section):
         return self.kserve if self.target == "kserve" else None
 
 
+class Anomalies(Section):
+    """When a series of the hourly reports is abnormal, and which of them wake somebody.
+
+    `detector` and `together` are names of `evaluation.monitoring.anomaly.UNIVARIATE` and
+    `MULTIVARIATE`; a score above the threshold raises an alert, and what stays abnormal raises it
+    again after `quiet_hours`. `groups` are series that are also watched together. `pages` are
+    series, by path, whose alerts hint at a page; all others at a ticket. Decisions contradict each
+    other in at most `maximum_contradicted_share` of the cases; a release within
+    `release_hours` before an anomaly is a likely cause.
+    """
+
+    detector: str
+    threshold: Annotated[float, Field(gt=0)]
+    together: str
+    together_threshold: Annotated[float, Field(gt=0)]
+    groups: dict[str, Annotated[tuple[str, ...], Field(min_length=2)]]
+    quiet_hours: Annotated[float, Field(ge=0)]
+    history_hours: Positive
+    pages: tuple[str, ...]
+    release_hours: Annotated[float, Field(gt=0)]
+    maximum_contradicted_share: Share
+
+
 class Monitoring(Section):
     """Drift reports compare a day with the days of the reference window before it.
 
     The hourly report looks at `window_hours` of decisions and at the audit labels of the last
     `quality_days` days of the lake; a figure on fewer than `minimum_samples` is not shown as one.
+    Precision and recall that are surely below `minimum_precision` and `minimum_recall`, on all
+    traffic or in a slice, raise an alert.
     """
 
     reference_days: Positive
@@ -522,6 +567,43 @@ class Monitoring(Section):
     quality_days: Positive
     minimum_samples: Positive
     maximum_error_share: Share
+    minimum_precision: Share
+    minimum_recall: Share
+    anomalies: Anomalies
+
+
+class Smtp(Section):
+    """A mail server; `user` None: no login, else with the secret WEIR_SMTP_PASSWORD."""
+
+    host: str
+    port: Port
+    sender: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+    starttls: bool = True
+    user: str | None = None
+
+    @model_validator(mode="after")
+    def _no_password_in_the_clear(self) -> Self:
+        if self.user is not None and not self.starttls:
+            raise ValueError("a login needs starttls: true, or its password travels in the clear")
+        return self
+
+
+class Incidents(Section):
+    """Incident response. `playbooks` and `on_call` are files of tables.
+
+    An alert is over when it was not raised for `quiet_seconds`. Alerts of one cause within
+    `same_cause_seconds` are one incident. It is watched for `hold_seconds` before it is resolved,
+    longer with every return, and reopened where an alert comes back within `reopen_seconds`.
+    """
+
+    playbooks: Path
+    on_call: Path
+    poll_seconds: Seconds
+    quiet_seconds: Seconds
+    same_cause_seconds: Seconds
+    hold_seconds: Seconds
+    reopen_seconds: Seconds
+    smtp: Smtp | None = None
 
 
 class Observability(Section):
@@ -534,6 +616,22 @@ class Observability(Section):
     log_level: Literal["debug", "info", "warning", "error"]
     traces: bool
     trace_share: Share
+
+
+class PlatformMetrics(Section):
+    """`python -m serving metrics`: where, and how often the platform is looked at for Prometheus.
+
+    It listens on `serving.host`.
+    """
+
+    port: Port
+    refresh_seconds: Seconds
+
+
+class AlertReceiver(Section):
+    """`python -m serving alerts`: where Alertmanager reports to. It listens on `serving.host`."""
+
+    port: Port
 
 
 class Orchestration(Section):
@@ -569,10 +667,14 @@ class Settings(Section):
     gates: Gates
     registry: Registry
     approval: ApprovalReceiver
+    appeals: Appeals
     serving: Serving
     rollout: Rollout
     monitoring: Monitoring
+    incidents: Incidents
     observability: Observability
+    platform_metrics: PlatformMetrics
+    alert_receiver: AlertReceiver
     orchestration: Orchestration
     local: Local
 
@@ -671,8 +773,16 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     """Relative paths are relative to the project, wherever the command was started."""
     data = settings.data.model_copy(update={"root": _absolute(settings.data.root)})
     gates = settings.gates.model_copy(update={"policy": _absolute(settings.gates.policy)})
+    ours = settings.incidents
+    tables = {"playbooks": _absolute(ours.playbooks), "on_call": _absolute(ours.on_call)}
+    incidents = ours.model_copy(update=tables)
     return settings.model_copy(
-        update={"home": _absolute(settings.home), "data": data, "gates": gates}
+        update={
+            "home": _absolute(settings.home),
+            "data": data,
+            "gates": gates,
+            "incidents": incidents,
+        }
     )
 
 

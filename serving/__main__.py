@@ -74,6 +74,23 @@ def _gateway(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _remedy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--version", required=True, metavar="V", help="what it enforced, as its verdicts name it"
+    )
+    parser.add_argument(
+        "--from", dest="start", required=True, metavar="TIME", help="ISO 8601, UTC without a zone"
+    )
+    parser.add_argument("--to", dest="end", required=True, metavar="TIME", help="not included")
+    parser.add_argument(
+        "--threshold-version", metavar="X", help="only verdicts by these thresholds of the version"
+    )
+    parser.add_argument("--model", default="champion", metavar="DIR|URI|champion", help=MODEL_HELP)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="list, and touch nothing (default)")
+    how.add_argument("--execute", action="store_true", help="take the wrongful actions back")
+
+
 def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verdicts-per-second", required=True, type=float, metavar="N")
     parser.add_argument(
@@ -105,6 +122,20 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     exact.add_argument("--requests", type=int, default=100_000, metavar="N", help="a replication")
     exact.add_argument("--replications", type=int, default=5, metavar="N", help="for the intervals")
     exact.add_argument("--seed", type=int, default=7, metavar="N")
+
+
+def _incidents(parser: argparse.ArgumentParser) -> None:
+    actions = ("list", "show", "acknowledge", "note", "mitigate", "undo", "resolve", "post-mortem",
+               "raise", "respond")  # fmt: skip
+    parser.add_argument("action", choices=actions)
+    parser.add_argument(
+        "number", nargs="?", type=int, metavar="NUMBER", help="of the incident; undo: of the action"
+    )
+    parser.add_argument("--all", action="store_true", help="list: those that are over, too")
+    parser.add_argument("--by", metavar="NAME", help="who does it; default: the logged-in user")
+    parser.add_argument("--reason", metavar="TEXT", help="resolve, note: in your words")
+    parser.add_argument("--mitigation", metavar="NAME", help="mitigate: see `incidents show`")
+    parser.add_argument("--input", type=Path, metavar="FILE", help="raise: JSON Lines of alerts")
 
 
 VERBS = [
@@ -159,6 +190,33 @@ VERBS = [
         "approval",
         "Hear of approvals in MLflow and start their rollouts, until SIGTERM.",
         "serving.approval.command:run",
+    ),
+    Verb(
+        "alerts",
+        "Hear of alerts by Alertmanager's webhook, until SIGTERM.",
+        "serving.incidents.alert_receiver:run",
+    ),
+    Verb(
+        "metrics",
+        "Show Prometheus what answers no requests: labels, lake, rollout, DAGs, until SIGTERM.",
+        "serving.platform_metrics.command:run",
+    ),
+    Verb(
+        "appeals",
+        "Hear appeals of accounts, let reviewers decide them, until SIGTERM.",
+        "serving.appeals.command:run",
+    ),
+    Verb(
+        "remedy",
+        "Find what a bad version enforced, judge it by the champion, and take back what is wrong.",
+        "serving.incidents.remedy_command:run",
+        _remedy,
+    ),
+    Verb(
+        "incidents",
+        "See what is wrong and what to do next; respond: act on it, until SIGTERM.",
+        "serving.incidents.command:run",
+        _incidents,
     ),
     Verb(
         "slots",

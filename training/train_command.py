@@ -18,11 +18,12 @@ from data_contracts.errors import BadInput, ConfigurationError, NothingToDo
 from data_contracts.files import write_atomically
 from data_contracts.labels import LabelledEvent
 from data_contracts.protocols import TrialLog
-from pipelines import lake
+from pipelines import lake, switches
 from pipelines.configured_encoder import encoder_file, encoder_version
 from pipelines.days import days_between
 from pipelines.features.text.embedding_cache import CachedEncoder
 from pipelines.features.text.token_encoder import encoder_of
+from pipelines.state import open_state
 from training.ensemble import Ensemble
 from training.labelled_rows import apart_from_cases, check_rows, read_datasets, read_lake
 from training.lineage import trace, write_lineage
@@ -45,6 +46,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Train, save, and say where the model is and how good it is out of fold."""
     began = time.monotonic()
     say = Progress(began)
+    if arguments.if_new_labels:
+        refuse_while_frozen(settings)
     plan = _plan(arguments, settings)
     given = _apart_from_cases(_read(arguments, settings), settings)
     if given.left_out:
@@ -84,6 +87,19 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         "quality_out_of_fold": ensemble.training["quality_out_of_fold"],
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+def refuse_while_frozen(settings: Settings) -> None:
+    """No scheduled training while incident response holds `freeze_training`; by hand one may.
+
+    Raises NothingToDo, so that the step is skipped, and ServiceUnavailable where nobody can tell.
+    """
+    held = switches.holds(open_state(settings.state_url), switches.FREEZE_TRAINING)
+    if held:
+        raise NothingToDo(
+            f"training is frozen: {'; '.join(str(one) for one in held)}. It is lifted with the "
+            "incident: python -m serving incidents list"
+        )
 
 
 def _plan(arguments: argparse.Namespace, settings: Settings) -> Plan:

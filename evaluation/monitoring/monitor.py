@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
+from data_contracts.alerts import Alert
 from data_contracts.config import Monitoring, Settings
 from data_contracts.files import write_atomically
 from evaluation.monitoring.data import latest_drift
 from evaluation.monitoring.model import audit_quality, labelled_days
 from evaluation.monitoring.page import page
+from evaluation.monitoring.performance_estimation_report import performance_report
 from evaluation.monitoring.system import decisions_since, gateway_errors, traffic
+from pipelines import alert_inbox, lake
 from pipelines.labelling.draws import audit_draws
+from pipelines.state import open_state
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -27,7 +31,20 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     for name in (now.strftime("%Y%m%dT%H%M%SZ"), "latest"):
         write_atomically(folder / f"{name}.json", encoded)
         write_atomically(folder / f"{name}.html", shown)
+    _raise(settings.state_url, (report["performance"] or {"alerts": []})["alerts"], now)
     return report | {"report": str(folder / "latest.json"), "page": str(folder / "latest.html")}
+
+
+def _raise(state_url: str, alerts: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Hand the alerts to incident response; they hold as long as each report raises them again."""
+    if not alerts:
+        return
+    engine = open_state(state_url)
+    try:
+        alert_inbox.prepare(engine)
+        alert_inbox.put(engine, map(Alert.from_record, alerts), now)
+    finally:
+        engine.dispose()
 
 
 def observe(settings: Settings, now: datetime, hours: float) -> dict[str, Any]:
@@ -36,12 +53,17 @@ def observe(settings: Settings, now: datetime, hours: float) -> dict[str, Any]:
     access_log = settings.home / "logs" / "gateway-access.jsonl"
     days = labelled_days(settings.lake, monitoring.quality_days)
     drawn = audit_draws(settings.state_url, days) if days else []
+    decided = lake.days(settings.lake, "verdicts")[-monitoring.quality_days :]
+    bounds = {"precision": monitoring.minimum_precision, "recall": monitoring.minimum_recall}
     report: dict[str, Any] = {
         "window": {"start": start.isoformat(), "end": now.isoformat(), "hours": hours},
         "traffic": traffic(decisions_since(settings.home / "decisions", start, now)),
         "errors": gateway_errors(access_log, start, now),
         "quality": audit_quality(settings.lake, days, drawn, monitoring.minimum_samples),
         "drift": latest_drift(settings.reports),
+        "performance": performance_report(
+            settings.lake, decided, audit_draws(settings.state_url, decided), bounds, now
+        ),
     }
     return report | {"alarms": alarms(report, monitoring), "gaps": gaps(report)}
 
@@ -61,6 +83,12 @@ def alarms(report: Mapping[str, Any], monitoring: Monitoring) -> list[str]:
             f"{drift['day']} does not look like the days before it: "
             f"{', '.join(drift['drifted_columns'])}; open reports/drift/{drift['day']}.html"
         )
+    performance = report["performance"] or {"alerts": []}
+    found += [
+        f"{alert['reason']} ({alert['likely_cause']})"
+        for alert in performance["alerts"]
+        if alert["severity_hint"] != "info"
+    ]
     return found
 
 

@@ -42,6 +42,7 @@ def page(report: Mapping[str, Any]) -> str:
         "<h2>Arms</h2>", _arms(live["arms"], report["errors"]),
         "<h2>Actions</h2>", _table(("action", "decisions", "share"), _actions(live)),
         "<h2>Quality on audit labels</h2>", _quality(report["quality"]),
+        *_performance(report["performance"]),
         "<h2>Drift</h2>", _drift(report["drift"]),
     ]  # fmt: skip
     if report["gaps"]:
@@ -95,6 +96,42 @@ def _quality(quality: Mapping[str, Any]) -> str:
     return _table(("model", "labelled of drawn", "precision", "recall", "false positives"), rows)
 
 
+def _performance(performance: Mapping[str, Any] | None) -> list[str]:
+    """Days estimated before their labels, slices, calibration and stages of the live model."""
+    if performance is None:
+        return []
+    estimates = [
+        (
+            one["day"], _share(one["precision"]), _share(one["realised_precision"]),
+            _share(one["recall"]), _share(one["realised_recall"]),
+            "; ".join(one["reasons"]) or "reliable",
+        )
+        for one in performance["estimates"]
+    ]  # fmt: skip
+    slices = [
+        (f"{one['by']}: {one['name']}", _share(one["precision"]), _share(one["recall"]))
+        for one in performance["slices"]
+    ]
+    calibration = [
+        (one["window"], _share(one), f"{one['by_chance']:.1%}", "drifted" if one["drifted"] else "")
+        for one in performance["calibration"]
+    ]
+    stages = [
+        (one["stage"], f"{one['ran']:,}", _share(one), f"{one['would_act']:.1%}")
+        for one in performance["stages"]
+    ]
+    heads = ("day", "precision, estimated", "realised", "recall, estimated", "realised", "")
+    return [
+        f"<h2>Estimated before labels: {escape(performance['release'])}</h2>",
+        _table(heads, estimates),
+        "<h2>Quality by slice</h2>", _table(("slice", "precision", "recall"), slices),
+        "<h2>Calibration</h2>",
+        _table(("day", "calibration error", "by chance below", ""), calibration),
+        "<h2>Stages against the verdict</h2>",
+        _table(("stage", "ran", "disagrees", "would act"), stages),
+    ]  # fmt: skip
+
+
 def _drift(drift: Mapping[str, Any] | None) -> str:
     if drift is None or drift["drifted_share"] is None:
         return "<p>Too few days to compare."
@@ -113,7 +150,8 @@ def _share(estimate: Mapping[str, Any] | None) -> Markup:
     if estimate is None:
         return Markup("–")
     if estimate["value"] is None:
-        return Markup(f"– <small>({estimate['of']} cases)</small>")
+        seen = f" <small>({estimate['of']} cases)</small>" if "of" in estimate else ""
+        return Markup(f"–{seen}")
     interval = f"{estimate['low']:.1%} to {estimate['high']:.1%}"
     return Markup(f"{estimate['value']:.1%} <small>({interval})</small>")
 

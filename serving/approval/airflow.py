@@ -36,6 +36,18 @@ class DagRuns:
         _checked(answer)
         return None
 
+    def newest(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest runs as Airflow says them, newest first; `dag_id` "~" stands for all DAGs."""
+        asked = {"order_by": "-run_after", "limit": limit}
+        answer = _checked(self._send("GET", f"/dags/{self.dag_id}/dagRuns", params=asked))
+        runs: list[dict[str, Any]] = answer.json()["dag_runs"]
+        return runs
+
+    def health(self) -> dict[str, dict[str, Any]]:
+        """What Airflow says of its own components: `status` and the latest heartbeat of each."""
+        components = _checked(self._send("GET", "/monitor/health")).json()
+        return {name: about for name, about in components.items() if about is not None}
+
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             answer = self._request(method, path, **options)

@@ -1,5 +1,7 @@
 """Who acts: one controller holds a lease in the state database and renews it as it works.
 
+Rollouts and incidents have a seat each; what is said of a controller holds of the responder too.
+
 A lease ends when it is not renewed in time, or at once when its holder is a process of this
 machine that is gone. Every write of the holder checks the lease in its own transaction, so a
 controller that was paused for too long cannot write over its successor.
@@ -12,15 +14,28 @@ import secrets
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import psutil
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Row, String, Table, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    Row,
+    Select,
+    String,
+    Table,
+    select,
+)
 
 from data_contracts.errors import WeirError
 from pipelines.state import UtcTime, create_tables, one_writer_at_a_time, reading
 from serving.rollout.store import Clock, utc_now
 
+Seat = Literal["rollouts", "incidents"]
+SEATS: dict[Seat, int] = {"rollouts": 1, "incidents": 2}  # the rows of LEADER
 LEASE_SECONDS = 60.0  # longer than draining and stopping a server takes
 METADATA = MetaData()
 LEADER = Table(
@@ -50,11 +65,12 @@ class Leader:
 
 
 class Leadership:
-    """This process's claim to be the one controller."""
+    """This process's claim to be the one controller, or whoever else `seat` is for."""
 
-    def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
+    def __init__(self, engine: Engine, clock: Clock = utc_now, seat: Seat = "rollouts") -> None:
         self._engine = engine
         self._clock = clock
+        self._seat = SEATS[seat]
         self._owner = secrets.token_hex(8)
 
     def prepare(self) -> None:
@@ -65,16 +81,16 @@ class Leadership:
         """Take or renew the lease; False while another live controller holds it."""
         with self._engine.begin() as connection:
             one_writer_at_a_time(connection, "rollout-leader")
-            row = connection.execute(select(LEADER)).first()
+            row = connection.execute(self._held()).first()
             if row is not None and row.owner != self._owner and not self._is_over(row):
                 return False
-            connection.execute(LEADER.delete())
+            connection.execute(LEADER.delete().where(LEADER.c.id == self._seat))
             connection.execute(LEADER.insert().values(self._mine()))
             return True
 
     def fence(self, connection: Connection) -> None:
         """Raises LostLeadershipError unless this transaction sees the lease as ours."""
-        row = connection.execute(select(LEADER).with_for_update()).first()
+        row = connection.execute(self._held().with_for_update()).first()
         if row is None or row.owner != self._owner:
             raise LostLeadershipError("another controller has taken over; this one ends")
 
@@ -86,15 +102,18 @@ class Leadership:
     def leader(self) -> Leader | None:
         """Who leads now, whoever asks."""
         with reading(self._engine) as connection:
-            row = connection.execute(select(LEADER)).first()
+            row = connection.execute(self._held()).first()
         if row is None or self._is_over(row):
             return None
         idle = (self._clock() - row.renewed_at).total_seconds()
         return Leader(row.owner, row.machine, row.pid, idle)
 
+    def _held(self) -> Select[Any]:
+        return select(LEADER).where(LEADER.c.id == self._seat)
+
     def _mine(self) -> dict[str, object]:
         return {
-            "id": 1,
+            "id": self._seat,
             "owner": self._owner,
             "machine": socket.gethostname(),
             "pid": os.getpid(),

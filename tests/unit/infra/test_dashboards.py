@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from data_contracts.config import PROJECT
-from tests.prometheus_names import known, mistakes, named, rules
+from tests.prometheus_names import RUNBOOK, foreign, known, mistakes, named, rules, sections
 from tests.promtool import NEEDED, promtool
 
 FOLDER = PROJECT / "infra" / "dashboards"
@@ -34,7 +34,10 @@ def queries(path: Path) -> list[str]:
 
 def test_there_is_a_dashboard_for_each_concern_and_none_shares_its_address() -> None:
     names = [dashboard(path)["uid"] for path in FILES]
-    assert names == ["weir-admission", "weir-cascade", "weir-records", "weir-serving"]
+    assert names == [
+        "weir-admission", "weir-business", "weir-cascade", "weir-model", "weir-records",
+        "weir-serving", "weir-system",
+    ]  # fmt: skip
     assert [path.stem for path in FILES] == names
 
 
@@ -45,6 +48,7 @@ def test_panels_have_titles_units_and_a_place_of_their_own(path: Path) -> None:
     assert len({panel["title"] for panel in panels}) == len(panels)
     taken = set()
     for panel in panels:
+        assert panel["targets"]
         assert panel["fieldConfig"]["defaults"]["unit"]
         assert all(target["legendFormat"] for target in panel["targets"])
         at = panel["gridPos"]
@@ -62,6 +66,28 @@ def test_panels_have_titles_units_and_a_place_of_their_own(path: Path) -> None:
 def test_queries_name_only_metrics_and_labels_that_servers_have(path: Path) -> None:
     assert not [mistake for query in queries(path) for mistake in mistakes(query)]
     assert not [query for query in queries(path) if "$" in query]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_dashboard_asks_the_prometheus_that_the_reader_chooses(path: Path) -> None:
+    content = dashboard(path)
+    (variable,) = [one for one in content["templating"]["list"] if one["type"] == "datasource"]
+    chosen = {"type": "prometheus", "uid": "${" + variable["name"] + "}"}
+    asking = [*content["panels"], *content["annotations"]["list"]]
+    asking += [target for panel in content["panels"] for target in panel["targets"]]
+    assert all(one["datasource"] == chosen for one in asking)
+
+
+@pytest.mark.parametrize("name", ["weir-system", "weir-business", "weir-model"])
+def test_every_panel_says_what_to_do_next(name: str) -> None:
+    known_sections = sections(RUNBOOK.read_text())
+    for panel in dashboard(FOLDER / f"{name}.json")["panels"]:
+        _, _, anchor = panel["description"].partition("Next step: infra/alerts/runbook.md#")
+        assert anchor.removesuffix(".") in known_sections, panel["title"]
+
+
+def test_what_others_export_names_its_source() -> None:
+    assert all(about["source"].startswith("https://") for about in foreign().values())
 
 
 @NEEDED
