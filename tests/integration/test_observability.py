@@ -228,6 +228,8 @@ def prometheus(folder: Path, target: str) -> Iterator[Callable[..., Any]]:
 
     def is_scraped() -> bool:
         try:
+            if httpx.get(f"http://127.0.0.1:{port}/-/ready").status_code != httpx.codes.OK:
+                return False  # it answers before its storage is there
             return value(asked("query", query='up{job="weir"}')) == 1
         except httpx.ConnectError:
             assert process.poll() is None, (folder / "prometheus.log").read_text()
