@@ -13,11 +13,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from data_contracts.config import Positive, Seconds, Section
-from data_contracts.errors import ConfigurationError
+from data_contracts.yaml_files import read_yaml
 from serving.incidents.triage import Incident, Severity
 
 Channel = Literal["webhook", "email"]
@@ -122,16 +121,7 @@ def due(incident: Incident, sent: Sequence[Sent], on_call: OnCall, now: datetime
 
 def load_on_call(path: Path) -> OnCall:
     """Raises ConfigurationError that names the field."""
-    try:
-        return OnCall.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}; see incidents.on_call") from None
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is not YAML: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigurationError(f"{path}: {field}: {first['msg']}") from None
+    return read_yaml(OnCall, path, "incidents.on_call")
 
 
 def _is_wanted(

@@ -12,12 +12,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from data_contracts.alerts import Alert
 from data_contracts.config import Positive, Priority, Seconds, Section, Share
-from data_contracts.errors import ConfigurationError
+from data_contracts.yaml_files import read_yaml
 
 MitigationName = Literal[
     "abort_rollout", "roll_back_release", "shadow_for_investigation", "prefilter_only",
@@ -147,16 +146,7 @@ def check_parameters(
 
 def load_playbooks(path: Path) -> Playbooks:
     """Raises ConfigurationError that names the field."""
-    try:
-        return Playbooks.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}; see incidents.playbooks") from None
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is not YAML: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigurationError(f"{path}: {field}: {first['msg']}") from None
+    return read_yaml(Playbooks, path, "incidents.playbooks")
 
 
 def _check_shift(mitigation: str, log_odds: float, strongest: float | None) -> None:
