@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -27,16 +28,21 @@ from serving.rollout.targets.local import LocalTarget, data_plane
 from tests.stand_ins.controller_process import MODEL_SERVER
 
 PATIENCE_SECONDS = 90.0
+LOWEST_PORT = 12_000
+PORTS_GIVEN = Path("/proc/sys/net/ipv4/ip_local_port_range")
 T = TypeVar("T")
 
 
 def free_ports(number: int) -> int:
-    """The first of `number` neighbouring ports that are free now."""
+    """The first of `number` neighbouring ports that are free now, and are nobody's by chance later.
+
+    They lie below those that the system gives to outgoing connections: one of these could take a
+    port before its server does.
+    """
+    lowest_given = int(PORTS_GIVEN.read_text().split()[0]) if PORTS_GIVEN.is_file() else 32_768
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first: int = probe.getsockname()[1]
-        if first + number < 60_999 and all(_is_free(first + step) for step in range(number)):
+        first = random.randrange(LOWEST_PORT, lowest_given - number)
+        if all(_is_free(first + step) for step in range(number)):
             return first
 
 
