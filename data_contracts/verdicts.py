@@ -11,6 +11,25 @@ ACTIONS: tuple[Action, ...] = ("allow", "limit", "challenge", "review", "block")
 Arm = Literal["stable", "baseline", "canary", "shadow"]
 SCORE_DECIMALS = 6
 RECORD_FORMAT = 2  # of decision records; readers know every earlier one
+_SHIFTED_BY = "~"  # between the id of fitted thresholds and what they are shifted by
+
+
+def shifted_thresholds(version: str, log_odds: float) -> str:
+    """The version of thresholds that are shifted for a while.
+
+    >>> shifted_thresholds("thresholds-1f", 0.5), shifted_thresholds("thresholds-1f", 0.0)
+    ('thresholds-1f~+0.5', 'thresholds-1f')
+    """
+    return f"{version}{_SHIFTED_BY}{log_odds:+g}" if log_odds else version
+
+
+def fitted_thresholds(version: str) -> str:
+    """The version of the thresholds as they were fitted, whatever they are shifted by.
+
+    >>> fitted_thresholds("thresholds-1f~+0.5")
+    'thresholds-1f'
+    """
+    return version.partition(_SHIFTED_BY)[0]
 
 
 @dataclass(frozen=True)
@@ -104,12 +123,14 @@ class Budget:
     `every_stage` forbids early exits, with the chance at which events are drawn for it.
     `withheld` are stages that were not to be tried, each with the reason: a breaker that is open,
     a time-out, a stage that runs afterwards; and `features`, where the past could not be read.
+    `threshold_shift` log-odds were added to every threshold, while incident response held it so.
     """
 
     milliseconds: float | None = None
     every_stage: bool = False
     every_stage_chance: float | None = None
     withheld: tuple[tuple[str, str], ...] = ()
+    threshold_shift: float = 0.0
 
     def as_record(self) -> dict[str, Any]:
         """Plain JSON types; what says nothing is left out."""
@@ -122,6 +143,8 @@ class Budget:
             stored["every_stage_chance"] = self.every_stage_chance
         if self.withheld:
             stored["withheld"] = dict(self.withheld)
+        if self.threshold_shift:
+            stored["threshold_shift"] = self.threshold_shift
         return stored
 
     @classmethod
@@ -138,6 +161,8 @@ class Budget:
             said["every_stage"] = True
         if self.withheld:
             said["withheld"] = dict(self.withheld)
+        if self.threshold_shift:
+            said["threshold_shift"] = self.threshold_shift
         return said
 
 

@@ -1,13 +1,12 @@
 """A switch as a running server reads it: asked for beside the work, and always answered at once.
 
-The state database is asked every few seconds by a thread of its own. Where it does not answer, the
-last answer holds, and nobody waits. That the switch is heeded is said in the database, so that
+The state database is asked every few seconds, beside the work. Where it does not answer, the last
+answer holds, and nobody waits. That the switch is heeded is said in the database, so that
 incident response does not hold one that nobody reads.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -60,9 +59,3 @@ class SwitchReader:
             self.problem = ""
         except Exception as error:  # whatever it is, verdicts go on
             self.problem = f"{type(error).__name__}: {error}"
-
-    def run(self, stop: threading.Event) -> None:
-        """Ask every few seconds until `stop`."""
-        while not stop.is_set():
-            self.ask()
-            stop.wait(EVERY_SECONDS)

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from data_contracts.config import PRIORITIES, Admission, Batching, Priority
 from serving.drain_rate import DrainRate
 from serving.shedding import Reason, Refusal
-from serving.tickets import RECENT_SECONDS, Batch, Room, Slice, Ticket
+from serving.tickets import RECENT_SECONDS, Batch, Room, Slice, Ticket, places_of
 
 LARGEST_OWN_SHARE = 0.5  # of its time that a request may ask for its own work
 
@@ -64,15 +64,22 @@ class AdmissionQueue(Generic[T]):
         self._rate = rate
         self._on_shed = on_shed
         self._counts: AdmissionCounts = counts or Uncounted()
-        room = admission.waiting_requests
-        self._rooms: dict[Priority, Room[T]] = {
-            one: Room(max(1, math.floor(room * admission.classes[one].share))) for one in PRIORITIES
-        }
+        self._rooms: dict[Priority, Room[T]] = {one: Room(0) for one in PRIORITIES}
+        self.limit({})
         self._latest_starts: list[tuple[float, int, Ticket[T]]] = []
         self._offers = 0
 
     def __len__(self) -> int:
         return sum(len(room.tickets) for room in self._rooms.values())
+
+    def limit(self, shares: Mapping[str, float]) -> None:
+        """Hold classes to less than their configured share; one that is not named has that again.
+
+        Who waits already is not turned out.
+        """
+        for one, room in self._rooms.items():
+            share = min(self._admission.classes[one].share, shares.get(one, 1.0))
+            room.capacity = places_of(self._admission.waiting_requests, share)
 
     def waiting(self, priority: Priority) -> int:
         """Requests of a class that wait."""

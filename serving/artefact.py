@@ -56,13 +56,13 @@ def load_cascade(
                        if one.modality == "image")  # fmt: skip
     with within(UNGUARDED):
         ensemble.assess([*_WARM_UP, *([_picture()] if reads_images else [])], every_stage=True)
+    stages = settings.ensemble.stages.items()
+    media = {name: one.cpu_milliseconds for name, one in stages if one.modality in READ_FROM_MEDIA}
+    networks = (TEXT, *(name for name, one in stages if one.modality == "text"))
     costs = StageCosts(
-        {
-            name: stage.cpu_milliseconds
-            for name, stage in settings.ensemble.stages.items()
-            if stage.modality in READ_FROM_MEDIA
-        },
-        (TEXT, *(name for name, one in settings.ensemble.stages.items() if one.modality == "text")),
+        media,
+        networks,
+        tuple(name for name, _ in stages if name not in (*media, *networks)),
         settings.serving.longest_stage_share,
         settings.serving.every_stage_share,
     )

@@ -11,6 +11,7 @@ from typing import Any
 from data_contracts.config import Settings
 from data_contracts.errors import BadInput
 from data_contracts.files import write_atomically
+from data_contracts.verdicts import fitted_thresholds
 from serving.event_trace import Trace, trace
 from serving.inspection_page import as_page
 from serving.inspection_table import as_text
@@ -54,7 +55,7 @@ def _levels(model: str, settings: Settings, found: Trace) -> dict[str, Levels]:
     from training.ensemble import Ensemble
 
     cascade = load_cascade(model, settings)
-    versions = {one.verdict.threshold_version for one in found.passages}
+    versions = {fitted_thresholds(one.verdict.threshold_version) for one in found.passages}
     if cascade.threshold_version not in versions:
         raise BadInput(
             f"--model {model} has {cascade.threshold_version}, the verdicts were decided by "

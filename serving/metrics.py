@@ -119,6 +119,11 @@ BATCH_SECONDS = FoldedHistogram(
 )
 SPLITS = Counter("weir_batch_splits", "Batches that failed and were decided event by event")
 
+RESTRAINTS = Gauge(
+    "weir_restraint", "What incident response holds the server to: prefilter_only (1), "
+    "threshold_shift (log-odds), classes_shed (how many)", ["kind"], multiprocess_mode="livemax",
+)  # fmt: skip
+
 # features of the past
 FEATURE_READS = Counter(
     "weir_feature_reads",

@@ -9,11 +9,11 @@ everything else, through admission to the worker threads.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from data_contracts.config import Priority
+from serving.tickets import places_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,11 +38,19 @@ class QuickLane(Generic[T, R]):
         shares: Mapping[Priority, float],
     ) -> None:
         self._settle = settle
-        self._places = {
-            priority: max(1, math.floor(places * share)) for priority, share in shares.items()
-        }
+        self._of_turn = places
+        self._shares = shares
+        self._places = dict.fromkeys(shares, 0)
+        self.limit({})
         self._waiting: list[_Waiting[T, R]] = []
         self._taken = 0
+
+    def limit(self, shares: Mapping[str, float]) -> None:
+        """Hold classes to less than their own share; one that is not named has that again."""
+        self._places = {
+            one: places_of(self._of_turn, min(share, shares.get(one, 1.0)))
+            for one, share in self._shares.items()
+        }
 
     def has_place(self, priority: Priority, items: int = 1) -> bool:
         """Whether `submit` may be called for so many."""

@@ -21,7 +21,13 @@ from data_contracts.config import Settings
 from data_contracts.errors import ContractViolation, NothingToDo
 from data_contracts.events import Event, parse_event
 from data_contracts.protocols import Assessor
-from data_contracts.verdicts import Assessment, Budget, DecisionRecord, Verdict
+from data_contracts.verdicts import (
+    Assessment,
+    Budget,
+    DecisionRecord,
+    Verdict,
+    fitted_thresholds,
+)
 from serving.decision_records import (
     StoredRecord,
     UnreadableLine,
@@ -48,7 +54,7 @@ class Versions(NamedTuple):
     def decided(self, record: DecisionRecord) -> bool:
         """Whether this model made the verdict. Records of format 1 name only the number."""
         then = record.verdict
-        if then.threshold_version != self.thresholds:
+        if fitted_thresholds(then.threshold_version) != self.thresholds:
             return False
         if record.artefact is not None:
             return record.artefact == self.artefact

@@ -11,6 +11,8 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +21,8 @@ import uvicorn
 from data_contracts.config import Serving, Settings
 from data_contracts.errors import BadInput, MissingPart
 from data_contracts.secrets import ACCOUNT_KEY, secret
+from pipelines.state import open_state
+from pipelines.switch_reader import SwitchReader
 from serving.artefact import load_cascade
 from serving.authentication import Authenticated
 from serving.cascade import Cascade
@@ -29,7 +33,8 @@ from serving.exposure import Protection, open_protection
 from serving.hot_path import Application, HotPath
 from serving.logs import configure, say
 from serving.meter import Meter
-from serving.metrics import IN_FLIGHT, RECORDS_BUFFERED, set_versions
+from serving.metrics import IN_FLIGHT, RECORDS_BUFFERED, RESTRAINTS, set_versions
+from serving.restraints import HEEDED, HeededSwitches
 from serving.tracing import open_tracing
 from serving.verdict_service import VerdictService
 
@@ -72,6 +77,11 @@ def serve_cascade(
     configure(settings.observability.log_format, settings.observability.log_level)
     meter, tracing = meter or Meter(), open_tracing(settings.observability, slot)
     set_versions(cascade.model_version, cascade.threshold_version)
+    switches = HeededSwitches(_switch_reader(settings, slot))
+    cascade = replace(cascade, held=switches)
+    meter.watch(RESTRAINTS.labels("prefilter_only"), lambda: float(switches().prefilter_only))
+    meter.watch(RESTRAINTS.labels("threshold_shift"), lambda: switches().threshold_shift)
+    meter.watch(RESTRAINTS.labels("classes_shed"), lambda: float(len(switches().shares)))
     decision_log = DecisionLog(settings.home / "decisions", slot)
     meter.watch(RECORDS_BUFFERED, lambda: decision_log.buffered_bytes)
     past = past_of(settings, cascade, meter)
@@ -86,6 +96,7 @@ def serve_cascade(
     decision_log.start()
     meter.start()
     past.start()
+    switches.start()
     _collect_garbage_seldom()
     try:
         listen(listener)
@@ -103,6 +114,7 @@ def serve_cascade(
             server.run(sockets=[listener])
     finally:
         service.close()
+        switches.close()
         past.close()
         decision_log.close()
         meter.close()
@@ -172,6 +184,13 @@ def _expected_work(cascade: Cascade, settings: Settings) -> ExpectedWork:
     interactive = settings.serving.admission.classes["interactive"]
     deferred = cascade.costs.afterwards(interactive.deadline_milliseconds / 1000)
     return ExpectedWork(settings.ensemble.stages, deferred)
+
+
+def _switch_reader(settings: Settings, slot: str) -> SwitchReader:
+    """Reader of the switches that incident response sets in the state database."""
+    open_engine = partial(open_state, settings.state_url)
+    name = f"model server {socket.gethostname()}/{slot}"
+    return SwitchReader(open_engine, HEEDED, name, lambda: datetime.now(UTC))
 
 
 def _account_hash(settings: Settings) -> Callable[[str], str] | None:

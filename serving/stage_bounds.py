@@ -20,6 +20,7 @@ from data_contracts.events import Event
 from data_contracts.verdicts import Assessment, Stage
 
 UNAVAILABLE, TIMED_OUT, AFTERWARDS = "stage_unavailable", "stage_timed_out", "runs_afterwards"
+SWITCHED_OFF = "stage_switched_off"  # by incident response
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def left_out(stages: Iterable[Stage]) -> tuple[tuple[str, str], ...]:
 
 @cache
 def _reasons(stage: str) -> tuple[str, ...]:
-    return tuple(f"{code}:{stage}" for code in (UNAVAILABLE, TIMED_OUT, AFTERWARDS))
+    return tuple(f"{code}:{stage}" for code in (UNAVAILABLE, TIMED_OUT, AFTERWARDS, SWITCHED_OFF))
 
 
 class VersionedAssessor(Protocol):

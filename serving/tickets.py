@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,15 @@ from serving.drain_rate import FadingRate
 RECENT_SECONDS = 1.0  # shed work of so long is expected to come again
 
 T = TypeVar("T")
+
+
+def places_of(room: int, share: float) -> int:
+    """What a class has of a room: its share, at least one place, and none only at a share of 0.
+
+    >>> places_of(10, 0.25), places_of(10, 0.01), places_of(10, 0.0)
+    (2, 1, 0)
+    """
+    return max(1, math.floor(room * share)) if share > 0 else 0
 
 
 @dataclass(eq=False)

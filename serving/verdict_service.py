@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -98,9 +98,11 @@ class VerdictService:
             waiting = partial(self._waiting, priority)
             self._meter.watch(metrics.QUEUE_DEPTH.labels(priority), waiting)
         self._afterwards = Afterwards(self._revise, settings.waiting_revisions, self._meter)
+        self._shares: Mapping[str, float] = {}
 
     def turn_away(self, urgency: Urgency) -> None:
         """Before a body is read: raises Refused where even a text would be shed."""
+        self._heed_shares()
         if not self._has_quick_place(urgency.priority):
             self._texts.batcher.turn_away(urgency.priority, urgency.deadline)
 
@@ -194,6 +196,16 @@ class VerdictService:
         has_place = self._hurried.has_place(urgency.priority, len(asked))
         is_short = all(len(one.event.text) <= QUICK_CHARACTERS for one in asked)
         return has_place and is_short and urgency.is_in_time
+
+    def _heed_shares(self) -> None:
+        """What incident response leaves each class of the waiting rooms."""
+        shares = self.cascade.held().shares
+        if shares != self._shares:
+            self._shares = shares
+            for lane in (self._quick, self._hurried):
+                lane.limit(shares)
+            for batched in (self._texts, self._media):
+                batched.batcher.queue.limit(shares)
 
     def _lane(self, name: str, settings: Serving, counts: BatchCounts, nice: int = 0) -> Lane:
         threads = ThreadPoolExecutor(settings.inference_threads, name, partial(give_way, nice))

@@ -180,14 +180,16 @@ class Ensemble:
         *,
         every_stage: bool = False,
         budget_milliseconds: float = math.inf,
+        threshold_shift: float = 0.0,
     ) -> list[Assessment]:
         """One assessment an event, in order.
 
         `every_stage` forbids every early exit; `budget_milliseconds` bounds the expected CPU of
-        the stages that are tried for one event beyond the cheap ones.
+        the stages that are tried for one event beyond the cheap ones; `threshold_shift` log-odds
+        are added to every threshold.
         """
         return [
-            self._assess(event, glance, every_stage, budget_milliseconds)
+            self._assess(event, glance, every_stage, budget_milliseconds, threshold_shift)
             for event, glance in zip(events, self._text.glances(events), strict=True)
         ]
 
@@ -201,13 +203,21 @@ class Ensemble:
         return found
 
     def _assess(
-        self, event: Event, glance: Glance, every_stage: bool, budget_milliseconds: float
+        self,
+        event: Event,
+        glance: Glance,
+        every_stage: bool,
+        budget_milliseconds: float,
+        threshold_shift: float,
     ) -> Assessment:
         if self._fused is None or not self._is_fused(event):
-            return self._text.assess(event, glance, every_stage=every_stage)
+            return self._text.assess(
+                event, glance, every_stage=every_stage, threshold_shift=threshold_shift
+            )
         return self._fused.assess(
-            event, glance, every_stage=every_stage, budget_milliseconds=budget_milliseconds
-        )
+            event, glance, every_stage=every_stage, budget_milliseconds=budget_milliseconds,
+            threshold_shift=threshold_shift,
+        )  # fmt: skip
 
     def _is_fused(self, event: Event) -> bool:
         return self._fused is not None and self._fused.is_called_for(event)

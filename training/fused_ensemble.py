@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_contracts.events import Event
-from data_contracts.verdicts import SCORE_DECIMALS, Assessment, Stage
+from data_contracts.verdicts import SCORE_DECIMALS, Action, Assessment, Stage
 from pipelines.features.base import Extractor, Features
 from training.activation import DEADLINE
 from training.fused_policy import FUSION, PREFILTER, TEXT, FusedPolicy, kind_of
@@ -71,13 +71,15 @@ class FusedEnsemble:
         *,
         every_stage: bool = False,
         budget_milliseconds: float = float("inf"),
+        threshold_shift: float = 0.0,
     ) -> Assessment:
         """`budget_milliseconds` bounds the expected CPU of the stages that are tried."""
         run = self._run_of(event, glance)
         self._run_free_stages(run)
         step, why = self._run_dear_stages(run, every_stage, budget_milliseconds)
         score = round(self._score(run, step), SCORE_DECIMALS)
-        return self._answer(run, score, why)
+        action = self.policy.action(score, run.kind, threshold_shift)
+        return self._answer(run, score, action, why)
 
     def _placed(self) -> dict[str, Place]:
         own = {PREFILTER: self._parts.prefilter_view, TEXT: self._parts.text_view}
@@ -184,8 +186,7 @@ class FusedEnsemble:
         run.weighed = float(self.policy.weighing.score(run.present, run.log_odds)[0])
         run.weighed_over = len(run.tokens)
 
-    def _answer(self, run: _Run, score: float, why: str | None) -> Assessment:
-        action = self.policy.action(score, run.kind)
+    def _answer(self, run: _Run, score: float, action: Action, why: str | None) -> Assessment:
         stages = [self._stage(name, run, why) for name in self._places if name in run.carried]
         stages += [
             Stage(FUSION, True, _probability(run.fused)),

@@ -39,8 +39,8 @@ class FusedPolicy:
         """After `step` steps, for an event of a kind (`kind_of`)."""
         return self.calibrations[step].of(kind.partition("/")[0]).probability_of(log_odds)
 
-    def action(self, score: float, kind: str) -> Action:
-        return self.thresholds.action(score, kind)
+    def action(self, score: float, kind: str, shift: float = 0.0) -> Action:
+        return self.thresholds.action(score, kind, shift)
 
     def as_record(self) -> dict[str, Any]:
         return asdict(self)

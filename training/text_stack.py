@@ -101,15 +101,17 @@ class TextStack:
         )
         return Understanding(embedding, content, style, general, float(full[0]))
 
-    def assess(self, event: Event, glance: Glance, *, every_stage: bool) -> Assessment:
+    def assess(
+        self, event: Event, glance: Glance, *, every_stage: bool, threshold_shift: float = 0.0
+    ) -> Assessment:
         """What the ensemble answers where an event carries nothing but text."""
         if not every_stage and (settled := self.settled(glance)):
             return settled
         found = self.understood(glance)
         if isinstance(found, LeftOut):
-            return self._without_networks(event, glance, found.why)
+            return self._without_networks(event, glance, found.why, threshold_shift)
         score = round(self.probability(found), SCORE_DECIMALS)
-        action = self._action(score, event, glance)
+        action = self._action(score, event, glance, threshold_shift)
         return Assessment(
             score=score,
             action=action,
@@ -148,18 +150,20 @@ class TextStack:
         """`TextReader.columns` for the stage that read the text."""
         return self._guarding(stage, lambda caption, read: self.reader.columns(caption, read))
 
-    def _without_networks(self, event: Event, glance: Glance, why: str) -> Assessment:
+    def _without_networks(
+        self, event: Event, glance: Glance, why: str, threshold_shift: float
+    ) -> Assessment:
         """By the prefilter alone: its score is calibrated, so the same thresholds hold."""
         score = self.early_score(glance)
-        action = self._action(score, event, glance)
+        action = self._action(score, event, glance, threshold_shift)
         reasons = reasons_for(
             action, glance.cheap, ngrams=glance.ngrams, content=0.0, unlike=glance.unlike
         )
         return Assessment(score, action, (*reasons, why), _by_prefilter(score, why))
 
-    def _action(self, score: float, event: Event, glance: Glance) -> Action:
+    def _action(self, score: float, event: Event, glance: Glance, shift: float) -> Action:
         segment = segment_of(glance.cheap.lexical, event.language)
-        return self._parts.policy.thresholds.action(score, segment)
+        return self._parts.policy.thresholds.action(score, segment, shift)
 
     @cached_property
     def _extractor(self) -> TextExtractor:

@@ -23,7 +23,7 @@ from data_contracts.verdicts import ACTIONS, SCORE_DECIMALS, Action
 from pipelines.features.text.segments import without_language
 from training.calibration import LARGEST, SMALLEST
 from training.footing import effective_count
-from training.logistic import Floats, logit, sigmoid
+from training.logistic import Floats, logit, logit_of, sigmoid, sigmoid_of
 
 ALL = "all"
 POSITIVE_ACTIONS: tuple[Action, ...] = ACTIONS[1:]
@@ -47,10 +47,15 @@ class Thresholds:
         kinds = (segment, without_language(segment), ALL)
         return next(self.levels[kind] for kind in kinds if kind in self.levels)
 
-    def action(self, score: float, segment: str) -> Action:
-        """The strictest action whose threshold the score reaches."""
-        reached = sum(score >= level for level in self.of(segment))
-        return ACTIONS[reached]
+    def action(self, score: float, segment: str, shift: float = 0.0) -> Action:
+        """The strictest action whose threshold the score reaches.
+
+        `shift` log-odds are added to every threshold: above 0 fewer events are acted upon.
+        """
+        levels = self.of(segment)
+        if shift:
+            levels = tuple(sigmoid_of(logit_of(level) + shift) for level in levels)
+        return ACTIONS[sum(score >= level for level in levels)]
 
 
 def fit_thresholds(

@@ -160,3 +160,10 @@ def test_ham_of_few_heavy_rows_is_trusted_as_few() -> None:
 def test_equal_weights_change_nothing(count: int, rate: float, weight: float) -> None:
     scores = np.random.default_rng(count).random(count)
     assert threshold_at(scores, rate, np.full(count, weight)) == threshold_at(scores, rate)
+
+
+def test_a_shift_is_added_to_every_threshold_in_log_odds() -> None:
+    thresholds = Thresholds(0.001, {ALL: (0.5, 0.6, 0.7, 0.8)})
+    assert thresholds.action(0.72, ALL) == "review"
+    assert thresholds.action(0.72, ALL, shift=1.0) == "allow"  # .5 becomes .731
+    assert thresholds.action(0.72, ALL, shift=-1.0) == "block"  # .8 becomes .595

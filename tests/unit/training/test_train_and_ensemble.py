@@ -70,6 +70,16 @@ def _events(texts: Sequence[str]) -> list[Event]:
     return [Event(event_id=f"t{number}", text=text) for number, text in enumerate(texts)]
 
 
+def test_shifted_thresholds_change_the_action_and_not_the_score(ensemble: Ensemble) -> None:
+    spam = _events(["free cash prize now"])
+    (as_fitted,) = ensemble.assess(spam)
+    (loosened,) = ensemble.assess(spam, threshold_shift=20.0)
+    (unmoved,) = ensemble.assess(spam, threshold_shift=0.0)
+    assert as_fitted.action != "allow"
+    assert (loosened.action, loosened.score) == ("allow", as_fitted.score)
+    assert unmoved == as_fitted
+
+
 def test_spam_scores_above_ham(ensemble: Ensemble) -> None:
     spam, ham = ensemble.assess(_events(["free cash prize now", "see you at the meeting"]))
     assert spam.score > 0.5 > ham.score
