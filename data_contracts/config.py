@@ -534,14 +534,17 @@ class Anomalies(Section):
 
     `detector` and `together` are names of `evaluation.monitoring.anomaly.UNIVARIATE` and
     `MULTIVARIATE`; a score above the threshold raises an alert, and what stays abnormal raises it
-    again after `quiet_hours`. `groups` are series that are also watched together. `pages` are
-    series, by path, whose alerts hint at a page; all others at a ticket. Decisions contradict each
+    again after `quiet_hours`. So does one hour whose forecast errs so far that over all series
+    together the chance of it is below 10 to the power of -`sudden_threshold`. `groups` are series
+    that are also watched together. `pages` are series, by path, whose alerts hint at a page; all
+    others at a ticket. Decisions contradict each
     other in at most `maximum_contradicted_share` of the cases; a release within
     `release_hours` before an anomaly is a likely cause.
     """
 
     detector: str
     threshold: Annotated[float, Field(gt=0)]
+    sudden_threshold: Annotated[float, Field(gt=0)]
     together: str
     together_threshold: Annotated[float, Field(gt=0)]
     groups: dict[str, Annotated[tuple[str, ...], Field(min_length=2)]]
@@ -634,6 +637,41 @@ class AlertReceiver(Section):
     port: Port
 
 
+class StatusPage(Section):
+    """`python -m serving status-page`: what is live, is it healthy, what changed, what needs people.
+
+    It listens on `serving.host`. Its sources are read every `refresh_seconds`; what was not read
+    for `stale_seconds` is unknown. A browser asks again after `reload_seconds`. An hourly report
+    that ended more than `report_hours` ago is stale, and so are a lake and features without news
+    for `data_hours`. `beside` are the parts of other makers that are looked at, too.
+    """
+
+    port: Port
+    refresh_seconds: Seconds
+    stale_seconds: Seconds
+    reload_seconds: Positive
+    report_hours: Annotated[float, Field(gt=0)]
+    data_hours: Annotated[float, Field(gt=0)]
+    beside: tuple[Literal["mlflow", "airflow"], ...]
+    grafana_url: Annotated[str, Field(pattern=r"^https?://[^/]+")] | None = None
+
+    @model_validator(mode="after")
+    def _stale_after_several_reads(self) -> Self:
+        if self.stale_seconds < 2 * self.refresh_seconds:
+            raise ValueError(
+                f"stale_seconds = {self.stale_seconds:g} calls every source stale that is read "
+                f"every {self.refresh_seconds:g} s; give at least twice as many"
+            )
+        return self
+
+
+class EvidentlyWorkspace(Section):
+    """`python -m evaluation workspace`: Evidently's page, and how many runs a project keeps."""
+
+    port: Port
+    kept_runs: Positive
+
+
 class Orchestration(Section):
     """When DAGs run (cron in UTC, a sixth field is seconds), and the Python that runs steps."""
 
@@ -647,6 +685,8 @@ class Local(Section):
 
     airflow_port: Port
     mlflow_port: Port
+    prometheus_port: Port
+    alertmanager_port: Port
     minimum_free_disk_gib: Annotated[float, Field(gt=0)]
     minimum_memory_gib: Annotated[float, Field(gt=0)]
 
@@ -675,6 +715,8 @@ class Settings(Section):
     observability: Observability
     platform_metrics: PlatformMetrics
     alert_receiver: AlertReceiver
+    status_page: StatusPage
+    evidently: EvidentlyWorkspace
     orchestration: Orchestration
     local: Local
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from data_contracts.config import Settings
-from infra.local import airflow
+from infra.local import airflow, watching
 from infra.local.process import Process
 
 AIRFLOW_DAGS = (
@@ -51,7 +51,11 @@ def platform_services(settings: Settings) -> tuple[Process, ...]:
 
 def services(settings: Settings) -> tuple[Process, ...]:
     """Everything that `make up` keeps running."""
-    return (*platform_services(settings), *airflow.processes(settings))
+    return (
+        *platform_services(settings),
+        *airflow.processes(settings),
+        *watching.processes(settings),
+    )
 
 
 def addresses(settings: Settings) -> dict[str, str]:
@@ -59,14 +63,16 @@ def addresses(settings: Settings) -> dict[str, str]:
     host = settings.serving.host
     model = settings.serving.model_name
     return {
+        "Status": f"http://{host}:{settings.status_page.port}",
         "Airflow": airflow.base_url(settings),
         "MLflow": f"http://{host}:{settings.local.mlflow_port}",
         "Verdicts (V1)": (
             f"http://{host}:{settings.serving.gateway_port}/v1/models/{model}:predict"
         ),
         "Verdicts (V2)": f"http://{host}:{settings.serving.gateway_port}/v2/models/{model}/infer",
+        "Appeals": f"http://{host}:{settings.appeals.port}",
         "Envoy admin": f"http://{host}:{settings.serving.envoy_admin_port}",
-    }
+    } | watching.addresses(settings)
 
 
 def _command(folder: str, verb: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from data_contracts.config import Settings
 from data_contracts.secrets import AIRFLOW_ADMIN_PASSWORD, create_local_secrets, secret
-from infra.local import airflow
+from infra.local import airflow, watching
 from infra.local.airflow_client import AirflowClient
 from infra.local.commands import call
 from infra.local.console import say, say_addresses
@@ -47,8 +47,11 @@ def start(settings: Settings) -> list[str]:
     if wanted:
         check_machine(settings)
         check_ports(wanted, settings.serving.host)
-        say("starting Airflow, MLflow, gateway, controller and receiver (about half a minute)")
+        say("starting Airflow, MLflow, the gateway and what watches them (about half a minute)")
+        for package in watching.missing():
+            say(f"  {package} is not installed (Debian package): its alerts are not raised here")
         airflow.prepare(settings)
+        watching.prepare(settings)
     for process in wanted:
         supervisor.start(process)
     for process in wanted:

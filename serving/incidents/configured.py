@@ -46,7 +46,12 @@ def responder_of(
         leadership,
         playbooks,
         mitigations(
-            store.engine, rollouts, slots, playbooks.mitigations, utc_now, _refusal_of(settings)
+            store.engine,
+            rollouts,
+            slots,
+            playbooks.mitigations,
+            utc_now,
+            _refusal_of(settings, rollouts),
         ),
         Patience(ours.quiet_seconds, ours.hold_seconds, ours.poll_seconds),
         Grouping(ours.same_cause_seconds, ours.reopen_seconds),
@@ -55,8 +60,10 @@ def responder_of(
     )
 
 
-def _refusal_of(settings: Settings) -> Callable[[str], str | None]:
-    """Why a version may not meet traffic; a registry that is down has not refused it."""
+def _refusal_of(settings: Settings, rollouts: RolloutStore) -> Callable[[str], str | None]:
+    """Why a version may not come back, as the rollout controller has it: an approval that only ran
+    out since is none. A registry that is down has not refused it.
+    """
 
     def refusal(version: str) -> str | None:
         from training import promotion
@@ -68,7 +75,8 @@ def _refusal_of(settings: Settings) -> Callable[[str], str | None]:
             return str(error)
         except WeirError:
             return None
-        return None if approval.approved else approval.reason
+        ran_out = approval.expired and rollouts.was_done(version)
+        return None if approval.approved or ran_out else approval.reason
 
     return refusal
 

@@ -83,8 +83,8 @@ class RollBackRelease:
     """Makes the champion before the last release champion again, by a rollout without steps.
 
     Who was champion when stands in the audit trail. `refusal` says why a version may not meet
-    traffic, None where it may: the rollout controller asks the same and begins nothing without an
-    approval that stands. Only a release that is recent and older than the incident is suspected,
+    traffic, None where it may: the rollout controller asks the same, and no champion whose approval
+    was revoked comes back. Only a release that is recent and older than the incident is suspected,
     and only if the alert names no other version. What another incident rolled back is not rolled
     back again, and never forward to what was bad.
     """
@@ -144,7 +144,7 @@ class RollBackRelease:
     def _going_back(self, began: datetime) -> Target | None:
         """The roll-back that another incident began, or that ended shortly before this one."""
         latest = self.store.latest()
-        if latest is None or not _is_roll_back(latest):
+        if latest is None or not latest.is_return:
             return None
         if not latest.active and (latest.phase != "done" or began - latest.entered_at > RECENT):
             return None
@@ -156,7 +156,7 @@ class RollBackRelease:
     def _before(self, stable: Stable, began: datetime) -> str:
         """The URI of the champion before this one."""
         came_by = self.store.latest(stable.model.version)
-        if came_by is not None and _is_roll_back(came_by):
+        if came_by is not None and came_by.is_return:
             raise CannotMitigate(
                 f"version {stable.model.version} came back by a roll-back itself; choose a version "
                 "by hand: python -m serving rollout start --version V"
@@ -214,10 +214,6 @@ class ShadowForInvestigation:
         found = _rollout_after(self.store, target)
         if found is not None and found.active and not _is_being_aborted(found):
             self.store.ask("abort", RESPONDER)
-
-
-def _is_roll_back(rollout: Rollout) -> bool:
-    return not rollout.steps and not rollout.first
 
 
 def _is_being_aborted(rollout: Rollout) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 
@@ -28,6 +28,7 @@ from serving.platform_metrics.gauges import Sample
 from serving.platform_metrics.watching import Source, Watching
 from serving.rollout.leadership import Leadership
 from serving.rollout.store import RolloutStore
+from serving.rollout.targets.local import data_plane, local_target
 
 GRACE_SECONDS = 5
 
@@ -40,9 +41,10 @@ def run(_arguments: argparse.Namespace, settings: Settings) -> None:
     beside = threading.Thread(target=watching.run, args=(stop, ours.refresh_seconds), daemon=True)
     beside.start()
     _say(f"platform metrics: http://{host}:{ours.port}/metrics")
+    answering = application(watching, ours.refresh_seconds, model_servers(settings))
     try:
         uvicorn.run(
-            application(watching, ours.refresh_seconds), host=host, port=ours.port,
+            answering, host=host, port=ours.port,
             log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS,
         )  # fmt: skip
     finally:
@@ -69,8 +71,27 @@ def sources_of(settings: Settings) -> dict[str, Source]:
     }
 
 
-def application(watching: Watching, every_seconds: float) -> Starlette:
-    """`/metrics` and `/health`, nothing else."""
+def model_servers(settings: Settings) -> Callable[[], Sequence[str]]:
+    """Asks for `host:port` of every model server of this machine's controller; none elsewhere."""
+    if settings.rollout.target != "local":
+        return list
+    target = local_target(settings.serving, settings.home)
+    plane = data_plane(settings.serving, settings.home)
+
+    def servers() -> list[str]:
+        deployed = target.deployed()
+        return [plane.address(one) for slot in deployed for one in plane.servers_of(slot)]
+
+    return servers
+
+
+def application(
+    watching: Watching, every_seconds: float, servers: Callable[[], Sequence[str]] = list
+) -> Starlette:
+    """`/metrics`, `/health`, and `/targets`: Prometheus' HTTP service discovery of local servers.
+
+    https://prometheus.io/docs/prometheus/latest/http_sd/
+    """
     registry = CollectorRegistry()
     registry.register(watching)
 
@@ -81,7 +102,14 @@ def application(watching: Watching, every_seconds: float) -> Starlette:
         healthy = watching.is_healthy(every_seconds)
         return JSONResponse({"healthy": healthy}, status_code=200 if healthy else 503)
 
-    return Starlette(routes=[Route("/metrics", metrics), Route("/health", health)])
+    def targets(_request: Request) -> Response:
+        return JSONResponse([{"targets": list(servers())}])
+
+    return Starlette(
+        routes=[
+            Route("/metrics", metrics), Route("/health", health), Route("/targets", targets),
+        ]
+    )  # fmt: skip
 
 
 def _airflow(settings: Settings) -> Source:

@@ -202,7 +202,8 @@ class Controller:
         """What the registry has to say, and to be told, before a phase may begin or end."""
         if to.phase in RAISING:
             approval = self._registry.approval(rollout.version)
-            if approval.revoked or (rollout.phase == "pending" and not approval.approved):
+            begins = rollout.phase == "pending" and not self._comes_back(rollout)
+            if approval.revoked or (begins and not approval.approved):
                 reason = f"{NOT_APPROVED}: {approval.reason}"
                 return Transition("rolling_back", rollout.step, reason)
         if to.phase == "done":
@@ -214,6 +215,12 @@ class Controller:
             self._registry.drop_challenger(rollout.version)
             self._restore_champion(rollout, stable)
         return to
+
+    def _comes_back(self, rollout: Rollout) -> bool:
+        """Users lived with the version before: that its approval ran out since takes nothing back,
+        or no release could be rolled back once the approval of the one before is some days old.
+        """
+        return rollout.is_return and self._store.was_done(rollout.version)
 
     def _restore_champion(self, rollout: Rollout, stable: Stable | None) -> None:
         """A controller that died between the registry's `done` and the store's left it ahead."""

@@ -97,6 +97,11 @@ class Rollout:
         return self.phase not in TERMINAL
 
     @property
+    def is_return(self) -> bool:
+        """Without steps although there is a champion: one of before comes back."""
+        return not self.steps and not self.first
+
+    @property
     def current_step(self) -> RolloutStep | None:
         """The step that is being judged, also while it is paused."""
         judged = self.phase in ("shadow", "canary", "paused")

@@ -164,6 +164,14 @@ class RolloutStore:
             row = connection.execute(query).first()
         return None if row is None else _rollout(row)
 
+    def was_done(self, version: str) -> bool:
+        """Whether a rollout of this version once ended in full."""
+        query = select(ROLLOUTS.c.id).where(
+            ROLLOUTS.c.version == version, ROLLOUTS.c.phase == "done"
+        )
+        with reading(self._engine) as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def history(self, rollout: Rollout) -> list[dict[str, Any]]:
         """Every transition of the rollout, oldest first, as plain JSON types."""
         query = (

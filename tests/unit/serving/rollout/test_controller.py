@@ -331,6 +331,33 @@ def test_an_approval_that_is_taken_back_ends_a_rollout_that_waits(world: World, 
     assert world.target.in_force == Traffic({"stable": "a"})
 
 
+def test_a_former_champion_comes_back_although_its_approval_ran_out_since(world: World) -> None:
+    world.start()
+    world.run_until("done")
+    world.champion = NEW
+    world.approval = Approval(False, "ran out after 72 hours")
+    world.store.start(OLD, (), SLOTS)
+    world.run_until("rolled_back")  # OLD was champion before there was a store that knows of it
+    world.approval = Approval()
+    world.store.start(OLD, (), SLOTS)
+    world.run_until("done")
+    world.approval = Approval(False, "ran out after 72 hours")
+    world.store.start(NEW, (), SLOTS)
+    world.run_until("done")
+    assert world.champions == ["2", "1", "2"]
+
+
+def test_a_former_champion_whose_approval_was_revoked_stays_away(world: World) -> None:
+    world.start()
+    world.run_until("done")
+    world.store.start(OLD, (), SLOTS)
+    world.run_until("done")
+    world.approval = Approval(False, "ada took it back", revoked=True)
+    world.store.start(NEW, (), SLOTS)
+    world.run_until("rolled_back")
+    assert world.champions == ["2", "1"]
+
+
 def test_an_approval_that_runs_out_meanwhile_lets_its_rollout_end(world: World) -> None:
     world.start()
     world.run_until("shadow")
