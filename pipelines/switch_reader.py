@@ -8,7 +8,7 @@ incident response does not hold one that nobody reads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from sqlalchemy import Engine
@@ -17,6 +17,7 @@ from pipelines import switches
 from pipelines.switches import Hold, Name
 
 EVERY_SECONDS = 5.0
+SAY_EVERY = timedelta(minutes=1)
 
 
 class State(Protocol):
@@ -40,6 +41,7 @@ class SwitchReader:
         self._reader = reader
         self._clock = clock
         self._engine: Engine | None = None
+        self._said_at: datetime | None = None
         self._held: dict[Name, tuple[Hold, ...]] = {}
         self.problem = ""
 
@@ -53,9 +55,18 @@ class SwitchReader:
             if self._engine is None:
                 self._engine = self._open_engine()
                 switches.prepare(self._engine)
-            for name in self._names:
-                self._held[name] = tuple(switches.holds(self._engine, name))
-                switches.asked(self._engine, name, self._reader, self._clock())
+            found = switches.holds(self._engine, *self._names)
+            self._held = {
+                name: tuple(one for one in found if one.switch == name) for name in self._names
+            }
+            self._say_so(self._engine)
             self.problem = ""
         except Exception as error:  # whatever it is, verdicts go on
             self.problem = f"{type(error).__name__}: {error}"
+
+    def _say_so(self, engine: Engine) -> None:
+        """Seldom, for every server writes this."""
+        now = self._clock()
+        if self._said_at is None or now - self._said_at >= SAY_EVERY:
+            switches.asked(engine, self._names, self._reader, now)
+            self._said_at = now

@@ -10,7 +10,7 @@ A switch that nobody reads changes nothing, so who reads one says so (`switch_re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -105,10 +105,10 @@ def held_by(engine: Engine, key: str) -> Hold | None:
         return _by_key(connection, key) if _exists(connection) else None
 
 
-def holds(engine: Engine, switch: Name) -> list[Hold]:
-    """Who holds the switch now, oldest first; empty: it is off, or was never used here."""
+def holds(engine: Engine, *names: Name) -> list[Hold]:
+    """Who holds these switches now, oldest first; empty: they are off, or were never used here."""
     query = (
-        select(HOLDS).where(HOLDS.c.switch == switch, HOLDS.c.released_at.is_(None))
+        select(HOLDS).where(HOLDS.c.switch.in_(names), HOLDS.c.released_at.is_(None))
         .order_by(HOLDS.c.id)
     )  # fmt: skip
     with reading(engine) as connection:
@@ -117,13 +117,14 @@ def holds(engine: Engine, switch: Name) -> list[Hold]:
         return [_hold(row) for row in connection.execute(query)]
 
 
-def asked(engine: Engine, switch: Name, reader: str, at: datetime) -> None:
-    """The reader heeds the switch, and has just asked for it."""
-    mine = (READERS.c.switch == switch) & (READERS.c.reader == reader)
+def asked(engine: Engine, names: Iterable[Name], reader: str, at: datetime) -> None:
+    """The reader heeds these switches, and asks for them now and then."""
     with engine.begin() as connection:
-        if connection.execute(READERS.update().where(mine).values(asked_at=at)).rowcount == 0:
-            row = {"switch": switch, "reader": reader, "asked_at": at}
-            connection.execute(READERS.insert().values(row))
+        for name in names:
+            mine = (READERS.c.switch == name) & (READERS.c.reader == reader)
+            if connection.execute(READERS.update().where(mine).values(asked_at=at)).rowcount == 0:
+                row = {"switch": name, "reader": reader, "asked_at": at}
+                connection.execute(READERS.insert().values(row))
 
 
 def readers(engine: Engine, switch: Name, since: datetime) -> list[str]:

@@ -89,7 +89,7 @@ def test_a_mitigation_that_makes_no_sense_now_is_refused_with_its_reason(
 def test_a_switch_that_a_person_asks_for_is_held_and_let_go(settings: Settings) -> None:
     raised(settings, "FeatureDrift")
     engine = open_incidents(settings).engine
-    switches.asked(engine, switches.PREFILTER_ONLY, "server-1", datetime.now(UTC))
+    switches.asked(engine, [switches.PREFILTER_ONLY], "server-1", datetime.now(UTC))
     action = incidents(settings, "mitigate", 1, mitigation="prefilter_only", by="ada")["action"]
     respond_once(settings)
     assert switches.holds(engine, switches.PREFILTER_ONLY)

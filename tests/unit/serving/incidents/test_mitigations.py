@@ -273,7 +273,7 @@ def test_safety_limits_hold_whoever_asks(
 
 
 def test_a_switch_is_held_once_a_key_and_a_key_that_let_go_never_holds_again(world: World) -> None:
-    switches.asked(world.engine, switches.THRESHOLD_SHIFT, "server-1", world.now)
+    switches.asked(world.engine, [switches.THRESHOLD_SHIFT], "server-1", world.now)
     made = mitigations(world.engine, world.store, SLOTS, LIMITS, world.clock, lambda version: None)[
         "loosen_thresholds"
     ]
@@ -290,7 +290,7 @@ def test_a_switch_is_held_once_a_key_and_a_key_that_let_go_never_holds_again(wor
 
 
 def test_a_switch_that_no_server_reads_is_not_held_for_show(world: World) -> None:
-    switches.asked(world.engine, switches.THRESHOLD_SHIFT, "server-1", world.now)
+    switches.asked(world.engine, [switches.THRESHOLD_SHIFT], "server-1", world.now)
     world.now += timedelta(minutes=3)
     limits = {**LIMITS, "freeze_training": Limits(per_hour=1)}
     made = mitigations(world.engine, world.store, SLOTS, limits, world.clock, lambda version: None)
