@@ -13,6 +13,8 @@ readonly NAMESPACE=weir
 readonly OLDEST_KSERVE=0.21
 readonly REQUESTS=200
 readonly POOLS=(weir-text weir-media)
+readonly DEPLOYMENTS=(weir-tracking weir-approval weir-controller weir-metrics weir-alert-receiver
+  weir-incidents weir-appeals weir-status-page)
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 readonly HERE
 
@@ -76,6 +78,8 @@ preflight() {
   check_kserve_version
   kubectl get gatewayclass envoy-gateway >/dev/null 2>&1 \
     || refuse 'no GatewayClass envoy-gateway; install Envoy Gateway, see README.md'
+  kubectl get namespace monitoring >/dev/null 2>&1 \
+    || refuse 'no namespace monitoring, for what Prometheus, Alertmanager and Grafana read; see README.md'
   check_secrets
   [ -n "$dry_run$yes" ] || refuse "nothing was changed; --yes applies to context $context"
 }
@@ -134,7 +138,7 @@ leave_vacant() {
 
 wait_ready() {
   local name
-  for name in weir-tracking weir-approval weir-controller; do
+  for name in "${DEPLOYMENTS[@]}"; do
     in_namespace rollout status "deployment/$name" --timeout="${timeout_seconds}s"
   done
   in_namespace wait gateway/weir --for=condition=Programmed --timeout="${timeout_seconds}s"
@@ -222,7 +226,7 @@ remove_objects() {
   say 'removing what was applied; volumes and the namespace stay'
   in_namespace delete httproute weir-predictions --ignore-not-found
   in_namespace delete inferenceservice "${POOLS[@]}" --ignore-not-found
-  in_namespace delete deployment weir-controller weir-approval weir-tracking --ignore-not-found
+  in_namespace delete deployment "${DEPLOYMENTS[@]}" --ignore-not-found
   in_namespace delete gateway weir --ignore-not-found
 }
 

@@ -24,7 +24,7 @@ from pipelines.state import open_state
 from serving.incidents.alert_receiver import application
 from serving.incidents.alertmanager import PATH
 from tests.amtool import CONFIGURATION, NEEDED, alertmanager
-from tests.mlflow_server import free_port
+from tests.stand_ins.ports import free_port
 
 pytestmark = pytest.mark.services
 WAIT_SECONDS = 30.0

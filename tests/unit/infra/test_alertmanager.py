@@ -53,7 +53,7 @@ def test_it_reports_where_the_receiver_listens() -> None:
     (incidents, _) = configuration()["receivers"]
     port = load_settings({}).alert_receiver.port
     (hook,) = incidents["webhook_configs"]
-    assert hook["url"] == f"http://incidents:{port}{PATH}"
+    assert hook["url"] == f"http://incidents.weir:{port}{PATH}"
     assert hook["send_resolved"]
 
 

@@ -6,13 +6,14 @@ Its way through a rollout needs a cluster with nodes, and has not been walked he
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.kustomized import KUBERNETES
+from tests.kustomized import KUBERNETES, of_kind, rendered
 
 SCRIPT = KUBERNETES / "e2e.sh"
 
@@ -62,3 +63,9 @@ def test_shellcheck_finds_nothing() -> None:
         pytest.skip("shellcheck is not installed: apt-get install shellcheck")
     done = subprocess.run(["shellcheck", str(SCRIPT)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_it_waits_for_and_takes_away_every_deployment() -> None:
+    (named,) = re.findall(r"^readonly DEPLOYMENTS=\(([^)]*)\)", SCRIPT.read_text(), re.M)
+    made = of_kind(rendered("overlays/dev"), "Deployment")
+    assert sorted(named.split()) == sorted(one["metadata"]["name"] for one in made)

@@ -4,15 +4,20 @@ references that exist, commands and probes that are real. Each rule is shown to 
 
 from __future__ import annotations
 
+import ast
 import copy
 import importlib
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from data_contracts import secrets
 from data_contracts.command_line import _parser
+from data_contracts.config import PROJECT
 from serving.rollout.targets import kserve_cluster
 from tests.kustomized import (
     KUBERNETES,
@@ -26,9 +31,28 @@ from tests.kustomized import (
 
 FOLDERS = [one for one in kustomizations() if one.startswith(("overlays/", "components/"))]
 README = KUBERNETES / "README.md"
-SECRET_WORDS = re.compile(r"PASSWORD|TOKEN|SECRET|_KEY|REDIS_URL")
+SECRET_WORDS = re.compile(r"PASSWORD|TOKEN|SECRET|_KEY|REDIS_URL|_PAGER_")
 # why a long-running container may do without a liveness probe
-NO_LIVENESS = {"weir-controller": "ends by itself, loses its lease when it hangs"}
+NO_LIVENESS = {
+    "weir-controller": "ends by itself, loses its lease when it hangs",
+    "weir-incidents": "loses its lease when it hangs, and tries again whatever fails",
+}
+# where the code of a duty lies, below serving/; and what runs elsewhere, from the same folder
+DUTIES = {
+    "weir-metrics": "platform_metrics", "weir-incidents": "incidents", "weir-appeals": "appeals",
+    "weir-alert-receiver": "incidents/alert_receiver.py", "weir-status-page": "status_page",
+}  # fmt: skip
+PASSWORDS = {
+    "database": r"\bPGPASSWORD\b", "registry": r"\bWEIR_MLFLOW_\w+_PASSWORD\b",
+    "airflow": r"\bWEIR_AIRFLOW_APPROVAL_PASSWORD\b",
+}  # fmt: skip
+ELSEWHERE = ("alert_receiver", "remedy", "remedy_command")
+# Deployments of which never two pods may run, and what two would do
+ALONE = {
+    "weir-tracking": "its files lie on a volume that one node mounts",
+    "weir-metrics": "rules add its gauges up",
+    "weir-appeals": "it writes into the lake, whose lock is made for one writer",
+}
 Finder = Callable[[list[Object]], Iterator[str]]
 
 
@@ -99,7 +123,7 @@ def documented_secrets() -> dict[str, set[str]]:
 
 def dangling(objects: list[Object]) -> Iterator[str]:
     known = {(one["kind"], one["metadata"]["name"]) for one in objects}
-    secrets = documented_secrets()
+    documented = documented_secrets()
     for name, _, pod in pods(objects):
         wanted = [("ServiceAccount", pod["serviceAccountName"]),
                   ("PriorityClass", pod["priorityClassName"])]  # fmt: skip
@@ -120,7 +144,7 @@ def dangling(objects: list[Object]) -> Iterator[str]:
     for name, container, _ in containers(objects):
         for one in container.get("env", []):
             asked = one.get("valueFrom", {}).get("secretKeyRef")
-            if asked and asked["key"] not in secrets.get(asked["name"], ()):
+            if asked and asked["key"] not in documented.get(asked["name"], ()):
                 yield f"{name}: secret {asked['name']}/{asked['key']} is not in README.md"
 
 
@@ -146,6 +170,68 @@ def unreal_commands(objects: list[Object]) -> Iterator[str]:
             parser.parse_args([re.sub(r"\$\(\w+\)", "1", one) for one in rest])
         except SystemExit:
             yield f"{name}: {' '.join(command)} is refused by the command line"
+
+
+def without_secrets(objects: list[Object]) -> Iterator[str]:
+    """Of what the code of a duty asks for by name, as `data_contracts.secrets` calls it."""
+    for name, container, _ in containers(objects):
+        if name in DUTIES:
+            given = {one["name"] for one in container["env"]}
+            wanted = named_secrets(PROJECT / "serving" / DUTIES[name])
+            yield from (f"{name}: no {one}" for one in sorted(wanted - given))
+
+
+def asking_without_a_password(objects: list[Object]) -> Iterator[str]:
+    """Let through by the network, and turned away at the door; some code takes that for silence."""
+    for name, labels, pod in pods(objects):
+        given = " ".join(one["name"] for one in pod["containers"][0]["env"])
+        for asked, password in PASSWORDS.items():
+            if labels.get(f"weir.dev/asks-{asked}") and not re.search(password, given):
+                yield f"{name}: asks {asked} without {password}"
+
+
+def named_secrets(source: Path) -> set[str]:
+    """Values of the constants that the modules of a folder, or one module, import."""
+    found = set()
+    for module in sorted(source.glob("*.py")) if source.is_dir() else [source]:
+        if source.is_dir() and module.stem in ELSEWHERE:
+            continue
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "data_contracts.secrets":
+                found |= {one.name for one in node.names if one.name.isupper()}
+    return {str(getattr(secrets, one)) for one in found}
+
+
+def mute(objects: list[Object]) -> Iterator[str]:
+    """People of on_call.yaml whose webhook's address incident response is not given."""
+    (tables,) = (one["data"] for one in of_kind(objects, "ConfigMap") if "base.yaml" in one["data"])
+    people = yaml.safe_load(tables["on_call.yaml"])["people"]
+    for name, container, _ in containers(objects):
+        if name == "weir-incidents":
+            given = {one["name"] for one in container["env"]}
+            for person, about in people.items():
+                if about["webhook_variable"] not in given:
+                    yield f"{name}: {person} cannot be called, {about['webhook_variable']}"
+
+
+def doubled(objects: list[Object]) -> Iterator[str]:
+    """Two pods at a time, even in an update, where there must be one."""
+    for one in of_kind(objects, "Deployment"):
+        name, spec = one["metadata"]["name"], one["spec"]
+        if name in ALONE and (spec["replicas"], spec["strategy"]["type"]) != (1, "Recreate"):
+            yield f"{name}: {ALONE[name]}"
+
+
+def unprotected(objects: list[Object]) -> Iterator[str]:
+    """Several pods that one drain may take together."""
+    budgets = [one["spec"]["selector"]["matchLabels"]
+               for one in of_kind(objects, "PodDisruptionBudget")]  # fmt: skip
+    for one in of_kind(objects, "Deployment"):
+        labels = one["spec"]["template"]["metadata"]["labels"]
+        if one["spec"]["replicas"] > 1 and not any(
+            wanted.items() <= labels.items() for wanted in budgets
+        ):
+            yield f"{one['metadata']['name']}: no disruption budget"
 
 
 def budgets_of_nothing(objects: list[Object]) -> Iterator[str]:
@@ -214,7 +300,8 @@ def without_redis(objects: list[Object]) -> Iterator[str]:
 FINDERS: list[Finder] = [
     unhardened, unbounded, unprobed, probing_nothing, unpinned, secrets_in_clear, dangling,
     unreal_commands, budgets_of_nothing, unspread, excessive_rights, tokens_mounted,
-    logging_messages, without_redis,
+    logging_messages, without_redis, without_secrets, asking_without_a_password, mute, doubled,
+    unprotected,
 ]  # fmt: skip
 
 
@@ -229,9 +316,8 @@ def first(objects: list[Object], kind: str, name: str) -> Any:
     return found
 
 
-def _container(objects: list[Object]) -> Any:
-    spec = first(objects, "Deployment", "weir-approval")["spec"]["template"]["spec"]
-    return spec["containers"][0]
+def _container(objects: list[Object], name: str = "weir-approval") -> Any:
+    return first(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"][0]
 
 
 def _rule(objects: list[Object]) -> Any:
@@ -274,6 +360,26 @@ MISTAKES: list[tuple[Finder, Callable[[list[Object]], Any]]] = [
     (logging_messages, lambda o: _predictor(o).update(logger={"mode": "all"})),
     (without_redis, lambda o: _runtime(o).update(env=[
         one for one in _runtime(o)["env"] if one["name"] != "WEIR_REDIS_URL"])),
+    (secrets_in_clear, lambda o: _container(o, "weir-incidents")["env"].append(
+        {"name": "WEIR_PAGER_NIGHT_URL", "value": "https://pager.example/secret"})),
+    (dangling, lambda o: o.remove(first(o, "ServiceAccount", "weir-appeals"))),
+    (unreal_commands, lambda o: _container(o, "weir-incidents").update(
+        command=["python", "-m", "serving", "incidents", "respnd"])),
+    (tokens_mounted, lambda o: first(o, "Deployment", "weir-incidents")["spec"]["template"][
+        "spec"].pop("automountServiceAccountToken")),
+    (without_secrets, lambda o: _container(o, "weir-appeals").update(env=[
+        one for one in _container(o, "weir-appeals")["env"] if "ACCOUNT" not in one["name"]])),
+    (asking_without_a_password, lambda o: _container(o, "weir-incidents").update(env=[
+        one for one in _container(o, "weir-incidents")["env"] if "MLFLOW" not in one["name"]])),
+    (asking_without_a_password, lambda o: _runtime(o).update(env=[
+        one for one in _runtime(o)["env"] if one["name"] != "PGPASSWORD"])),
+    (mute, lambda o: _container(o, "weir-incidents").update(env=[
+        one for one in _container(o, "weir-incidents")["env"] if "LEAD" not in one["name"]])),
+    (doubled, lambda o: first(o, "Deployment", "weir-metrics")["spec"].update(replicas=2)),
+    (doubled, lambda o: first(o, "Deployment", "weir-appeals")["spec"]["strategy"].update(
+        type="RollingUpdate")),
+    (unprotected, lambda o: first(o, "Deployment", "weir-status-page")["spec"].update(
+        replicas=2)),
 ]  # fmt: skip
 
 

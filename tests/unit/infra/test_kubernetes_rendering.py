@@ -71,8 +71,11 @@ def test_only_what_has_a_namespace_is_given_one() -> None:
         "Namespace", "PriorityClass", "ClusterRole", "ClusterRoleBinding",
         "ClusterStorageContainer", "LocalModelCache", "LocalModelNodeGroup",
     }  # fmt: skip
+    monitoring = {"weir-alertmanager", "weir-alerts", "weir-dashboards", "weir-scrape"}
     for folder in kustomizations():
         if folder.startswith(("overlays/", "components/")):
             for one in rendered(folder):
                 expected = None if one["kind"] in cluster_scoped else "weir"
+                if one["kind"] == "ConfigMap" and one["metadata"]["name"] in monitoring:
+                    expected = "monitoring"  # its pods mount ConfigMaps of their own namespace only
                 assert one["metadata"].get("namespace") == expected, one["metadata"]["name"]
