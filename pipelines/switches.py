@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import JSON, Column, Connection, Engine, Integer, MetaData, String, Table, select
@@ -47,6 +47,7 @@ PREFILTER_ONLY: Name = "prefilter_only"
 THRESHOLD_SHIFT: Name = "threshold_shift"  # in log-odds; above 0 fewer events are acted upon
 ADMISSION_SHARES: Name = "admission_shares"  # of the waiting room, by class
 LONGEST_REASON = 512
+FORGOTTEN_AFTER = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ def hold(connection: Connection, wanted: Hold) -> bool:
     one_writer_at_a_time(connection, "switches")
     if _by_key(connection, wanted.key) is not None:
         return False
+    gone = READERS.c.asked_at < wanted.since - FORGOTTEN_AFTER
+    connection.execute(READERS.delete().where(gone))  # readers may not delete
     connection.execute(
         HOLDS.insert().values(
             switch=wanted.switch, key=wanted.key, value=wanted.value, by=wanted.by,

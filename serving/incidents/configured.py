@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from data_contracts.config import Settings
-from data_contracts.errors import WeirError
-from data_contracts.secrets import INCIDENT_WEBHOOK_SECRET, SMTP_PASSWORD, secret
+from data_contracts.errors import ServiceUnavailable
+from data_contracts.secrets import (
+    AIRFLOW_APPROVAL_PASSWORD,
+    INCIDENT_WEBHOOK_SECRET,
+    SMTP_PASSWORD,
+    secret,
+)
 from pipelines import switches
 from pipelines.state import open_state
+from serving.approval.airflow import DagRuns
 from serving.incidents.escalation import Channel, OnCall, load_on_call
 from serving.incidents.mitigations import mitigations
 from serving.incidents.notifications import Notifications
 from serving.incidents.notifiers import Mail, Notifier, Webhook
 from serving.incidents.playbooks import load_playbooks
 from serving.incidents.responder import Patience, Responder
+from serving.incidents.sample_now import DAG, Runs
 from serving.incidents.store import Grouping, IncidentStore
 from serving.rollout.leadership import Leadership
 from serving.rollout.store import RolloutStore, utc_now
@@ -52,12 +60,25 @@ def responder_of(
             playbooks.mitigations,
             utc_now,
             _refusal_of(settings, rollouts),
+            _sampling_of(settings),
         ),
         Patience(ours.quiet_seconds, ours.hold_seconds, ours.poll_seconds),
         Grouping(ours.same_cause_seconds, ours.reopen_seconds),
         _notifications(settings, store, leadership, on_call),
         say,
     )
+
+
+def _sampling_of(settings: Settings) -> Runs:
+    """Airflow's runs of the sampling, as the user who starts approved rollouts; signs in once."""
+
+    @cache
+    def runs() -> DagRuns:
+        ours = settings.approval
+        password = secret(AIRFLOW_APPROVAL_PASSWORD, settings.home)
+        return DagRuns(ours.airflow_url, ours.airflow_user, password, DAG)
+
+    return runs
 
 
 def _refusal_of(settings: Settings, rollouts: RolloutStore) -> Callable[[str], str | None]:
@@ -73,7 +94,7 @@ def _refusal_of(settings: Settings, rollouts: RolloutStore) -> Callable[[str], s
             approval = promotion.is_approved(version, settings)
         except NotInRegistry as error:
             return str(error)
-        except WeirError:
+        except ServiceUnavailable:
             return None
         ran_out = approval.expired and rollouts.was_done(version)
         return None if approval.approved or ran_out else approval.reason

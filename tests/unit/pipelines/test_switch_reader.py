@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from data_contracts.errors import ServiceUnavailable
@@ -40,3 +40,16 @@ def test_a_database_that_was_never_there_leaves_every_switch_off() -> None:
     reader.ask()
     assert reader.holds(switches.PREFILTER_ONLY) == ()
     assert "does not answer" in reader.problem
+
+
+def test_a_reader_that_was_not_heard_for_a_day_is_forgotten_at_the_next_hold(tmp_path: Path) -> None:
+    engine = open_state(f"sqlite:///{tmp_path}/state.sqlite")
+    switches.prepare(engine)
+    switches.asked(engine, [switches.PREFILTER_ONLY], "gone", NOW)
+    later = NOW + switches.FORGOTTEN_AFTER + timedelta(seconds=1)
+    switches.asked(engine, [switches.PREFILTER_ONLY], "new", later)
+    with engine.begin() as connection:
+        switches.hold(
+            connection, switches.Hold(switches.PREFILTER_ONLY, "k", {}, "ada", "incident 1", later)
+        )
+    assert switches.readers(engine, switches.PREFILTER_ONLY, NOW) == ["new"]
