@@ -1,6 +1,7 @@
 # Weir. `make help` lists the targets. Everything it writes stays in WEIR_HOME (default .weir).
 PYTHON ?= python3
 PLATFORM := .venv/bin/python
+WORKERS ?= 2  # of `make test`, each with about 2 GB; how they share: tests/side_by_side.py
 BENCHES := $(patsubst tests/performance/bench_%.py,bench-%,$(wildcard tests/performance/bench_*.py))
 
 .DEFAULT_GOAL := help
@@ -28,7 +29,7 @@ status: ## what runs, where, and where its log is
 	@$(PLATFORM) -m infra.local status
 
 test: setup ## all tests
-	@$(PLATFORM) -m pytest
+	@$(PLATFORM) -m pytest -n $(WORKERS)
 
 lint: setup
 	@$(PLATFORM) -m ruff check .

@@ -1,7 +1,17 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and how tests are spread over workers."""
 
+from tests.kubernetes_server import api_server_environment, empty_api_server
 from tests.postgresql import postgres_server, postgres_url, state_url
+from tests.side_by_side import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
-__all__ = ["postgres_server", "postgres_url", "state_url"]
+__all__ = [
+    "api_server_environment",
+    "empty_api_server",
+    "postgres_server",
+    "postgres_url",
+    "pytest_collection_modifyitems",
+    "pytest_xdist_make_scheduler",
+    "state_url",
+]
 
 collect_ignore = ["dags/airflow_probe.py"]  # runs in Airflow's environment only

@@ -17,7 +17,7 @@ from data_contracts.secrets import LABEL_STUDIO_TOKEN, create_local_secrets, sec
 from infra.local import review
 from infra.local.supervisor import Supervisor
 from pipelines.labelling.label_studio_client import LabelStudio
-from tests.mlflow_server import free_port
+from tests.stand_ins.ports import free_port
 
 PASSWORD = "review-only-in-tests"
 

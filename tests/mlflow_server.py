@@ -18,6 +18,7 @@ import pytest
 
 from data_contracts.config import PROJECT, Settings, load_settings
 from data_contracts.secrets import create_local_secrets, local_secrets
+from tests.stand_ins.ports import free_port
 
 START_SECONDS = 150
 
@@ -69,13 +70,6 @@ def tracking_server(home: Path, **variables: str) -> Iterator[TrackingServer]:
         yield server
     finally:
         _stop(server)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _stop(server: TrackingServer) -> None:

@@ -12,7 +12,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ import pytest
 from sqlalchemy import make_url
 
 from data_contracts.errors import MissingPart
+from tests.stand_ins.ports import free_port
 
 _NUMBERS = itertools.count()
 
@@ -93,7 +93,7 @@ class Cluster:
             "--no-locale", "--no-sync", f"--pwfile={folder / 'password'}",
         )  # fmt: skip
         self._control = (binaries / "pg_ctl", "-D", data, "-w")
-        port = _free_port()
+        port = free_port()
         self._options = (
             f"-h 127.0.0.1 -p {port} -c unix_socket_directories= -c fsync=off "
             "-c max_connections=60 -c shared_buffers=16MB"
@@ -152,10 +152,3 @@ def _run(command: list[str | Path], user: pwd.struct_passwd | None, folder: Path
         )
     if done.returncode != 0:
         pytest.fail(f"{command[0]} failed: {output.read_text()[-800:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

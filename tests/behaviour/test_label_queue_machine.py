@@ -8,6 +8,7 @@ record of every answer that was confirmed, from which nothing may be missing or 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -41,7 +42,8 @@ from pipelines.state import create_tables, open_state
 
 T = TypeVar("T")
 STEPS = 10_000
-STEPS_A_RUN = 102  # five rounds of twenty runs are a little more than STEPS
+STEPS_A_RUN = 102
+RUNS_A_ROUND = 20
 CHECKED_EVERY = 10  # steps between two readings of everything
 DAYS = ("2026-01-05", "2026-01-06")
 REVIEWERS = ("ana", "ben", "cid", "dee")
@@ -587,16 +589,17 @@ def test_ten_thousand_steps_lose_no_label_and_double_none(state_url: str) -> Non
     machine.steps, machine.seen = 0, Counter()
     machine.open(state_url)
     create_tables(machine.engine, METADATA)
-    profile = settings(
-        max_examples=20,
-        stateful_step_count=STEPS_A_RUN,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
     number = 0
     while machine.steps < STEPS:
+        missing_runs = math.ceil((STEPS - machine.steps) / STEPS_A_RUN)
+        profile = settings(
+            max_examples=min(missing_runs, RUNS_A_ROUND),
+            stateful_step_count=STEPS_A_RUN,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        )
         run_state_machine_as_test(seed(number)(machine), settings=profile)
         number += 1
     machine.engine.dispose()

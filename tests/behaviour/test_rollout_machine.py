@@ -9,10 +9,12 @@ and store after every call. When the faults end, every rollout must end too.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from typing import ClassVar
 from unittest import mock
 
@@ -30,7 +32,7 @@ from sqlalchemy import Engine
 
 from data_contracts.errors import ServiceUnavailable
 from pipelines import audit_trail
-from serving.rollout import controller
+from serving.rollout import controller, leadership
 from serving.rollout.leadership import LEASE_SECONDS, Leadership
 from serving.rollout.phases import Request
 from serving.rollout.store import RolloutStore
@@ -363,8 +365,23 @@ def walk(new_fleet: Callable[[], Fleet], steps: int, first_seed: int = 0) -> Cou
     """Run the machine until so many steps were taken; what happened on the way."""
     machine = RolloutMachine
     machine.open(new_fleet)
-    profile = settings(
-        max_examples=RUNS_A_ROUND,
+    number = first_seed
+    # every controller lives in this process: when that began is asked of the system once
+    started = mock.patch.object(leadership, "_started", cache(leadership._started))
+    with mock.patch.object(controller, "judge", verdict), started:
+        while machine.steps < steps:
+            missing_runs = math.ceil((steps - machine.steps) / STEPS_A_RUN)
+            profile = profile_of(min(missing_runs, RUNS_A_ROUND))
+            run_state_machine_as_test(seed(number)(machine), settings=profile)
+            number += 1
+    assert audit_trail.verify(machine.engine) is None
+    machine.engine.dispose()
+    return machine.seen
+
+
+def profile_of(runs: int) -> settings:
+    return settings(
+        max_examples=runs,
         stateful_step_count=STEPS_A_RUN,
         deadline=None,
         database=None,
@@ -372,14 +389,6 @@ def walk(new_fleet: Callable[[], Fleet], steps: int, first_seed: int = 0) -> Cou
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
     )
-    number = first_seed
-    with mock.patch.object(controller, "judge", verdict):
-        while machine.steps < steps:
-            run_state_machine_as_test(seed(number)(machine), settings=profile)
-            number += 1
-    assert audit_trail.verify(machine.engine) is None
-    machine.engine.dispose()
-    return machine.seen
 
 
 @pytest.mark.timeout(900)  # a loaded machine; alone it takes half a minute

@@ -6,7 +6,7 @@ The second half is what only a data plane that answers can show: local alone has
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -16,14 +16,15 @@ import pytest
 
 from serving.rollout.targets.base import Deployment, Traffic, TrafficTarget
 from serving.rollout.targets.kserve_cluster import HTTP_ROUTE, INFERENCE_SERVICE
-from tests.stand_ins.data_plane import Laboratory, free_ports, laboratory, wait_for
-from tests.stand_ins.kserve_api_server import RecordingCluster, api_server, connected, missing
+from tests.stand_ins.data_plane import Laboratory, laboratory, wait_for
+from tests.stand_ins.kserve_api_server import RecordingCluster, connected
 from tests.stand_ins.kserve_memory import (
     EmulatedKServeTarget,
     kserve_settings,
     kserve_target_in_memory,
 )
 from tests.stand_ins.memory_target import MemoryTarget
+from tests.stand_ins.ports import free_ports
 
 OLD, NEW = Deployment("stand-in/good", "1"), Deployment("stand-in/disagrees", "2")
 BROKEN = Deployment("stand-in/never-ready", "3")
@@ -82,11 +83,8 @@ def kserve_memory() -> TrafficTarget:
 
 
 @pytest.fixture(scope="module")
-def api_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingCluster]:
-    if why := missing():
-        pytest.skip(why)
-    with api_server(tmp_path_factory.mktemp("kubernetes")) as environment:
-        yield connected(environment)
+def api_cluster(empty_api_server: Mapping[str, str]) -> RecordingCluster:
+    return connected(empty_api_server)
 
 
 @pytest.fixture

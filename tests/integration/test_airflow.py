@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from infra.local.airflow_client import AirflowClient, Run, RunError, Task
 from infra.local.supervisor import Supervisor
 from serving.approval.airflow import DagRuns
 from tests.stand_ins.airflow import platform_stand_in
+from tests.stand_ins.ports import free_port
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(420)]
 
@@ -70,7 +70,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     known = create_local_secrets(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEIR_HOME", str(home))
-        patch.setenv("WEIR__LOCAL__AIRFLOW_PORT", str(_free_port()))
+        patch.setenv("WEIR__LOCAL__AIRFLOW_PORT", str(free_port()))
         patch.setenv("WEIR__ORCHESTRATION__PLATFORM_PYTHON", str(platform_stand_in(home)))
         patch.setenv("WEIR__ORCHESTRATION__SCHEDULES__HOURLY_MONITORING", "* * * * * */10")
         # The day that a test triggers must be the only one, whatever the time of day it is now.
@@ -245,9 +245,3 @@ def _until(condition: Any, timeout_seconds: float = 90.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.3)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -21,6 +21,7 @@ from training.ensemble import Ensemble
 from training.registry.artefact import refuse_pickles
 from training.stage_sources import media_reader, stage_sources
 
+pytestmark = pytest.mark.timeout(600)  # a loaded machine; alone it takes less than a minute
 EVENTS, MALFORMED = 400, 54
 
 

@@ -35,8 +35,9 @@ from serving.rollout.phases import Transition
 from serving.rollout.store import RolloutStore
 from serving.rollout.targets.base import Deployment
 from tests.integration.test_model_card_in_browser import CHROMIUM, WAIT_MILLISECONDS
-from tests.mlflow_server import TrackingServer, free_port, tracking_server
+from tests.mlflow_server import TrackingServer, tracking_server
 from tests.stand_ins.airflow_api import PASSWORD, AirflowStandIn, airflow_stand_in
+from tests.stand_ins.ports import free_port
 from tests.tiny_version import artefact, gate_report, promoted, registered
 from training import registry
 from training.gate_evidence import APPROVAL_TAG, APPROVED, TRIGGERED_BY_TAG

@@ -18,8 +18,9 @@ from serving.rollout.targets.base import Traffic
 from serving.rollout.targets.envoy_clusters import MAXIMUM_IN_FLIGHT, PATIENT
 from serving.rollout.targets.envoy_config import DataPlane
 from serving.rollout.targets.local import LocalTarget
-from tests.stand_ins.data_plane import free_ports, wait_for
+from tests.stand_ins.data_plane import wait_for
 from tests.stand_ins.echo_server import EchoServer, echo_server
+from tests.stand_ins.ports import free_ports
 
 pytestmark = pytest.mark.services
 

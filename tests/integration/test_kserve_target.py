@@ -7,7 +7,7 @@ status over the same API (`tests/stand_ins/kserve_emulator.py`), and the evidenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from serving.rollout.targets.kserve_cluster import HTTP_ROUTE, INFERENCE_SERVICE
 from serving.rollout.targets.kserve_routes import asked_of
 from serving.rollout.targets.kserve_rules import check_route, check_service
 from serving.rollout.targets.kserve_services import is_main, slots_in
-from tests.stand_ins.kserve_api_server import RecordingCluster, api_server, connected, missing
+from tests.stand_ins.kserve_api_server import RecordingCluster, connected
 from tests.stand_ins.kserve_memory import EmulatedKServeTarget, kserve_settings
 from tests.unit.serving.rollout.test_controller import NEW, OLD, World, answered
 
@@ -34,11 +34,8 @@ class CrashError(BaseException):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingCluster]:
-    if why := missing():
-        pytest.skip(why)
-    with api_server(tmp_path_factory.mktemp("kubernetes")) as environment:
-        yield connected(environment)
+def server(empty_api_server: Mapping[str, str]) -> RecordingCluster:
+    return connected(empty_api_server)
 
 
 @pytest.fixture

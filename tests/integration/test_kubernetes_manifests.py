@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -22,7 +22,6 @@ from serving.rollout.targets.base import Deployment
 from serving.rollout.targets.kserve_writes import merge_patch
 from tests.integration.test_kubernetes_traffic import apply, kubectl
 from tests.kustomized import KUBERNETES, Object, is_built_in, kustomizations, rendered
-from tests.stand_ins.kserve_api_server import api_server, missing
 
 pytestmark = pytest.mark.services
 
@@ -33,11 +32,8 @@ TEXT = KServePool(
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    if why := missing():
-        pytest.skip(why)
-    with api_server(tmp_path_factory.mktemp("kubernetes")) as environment:
-        yield environment
+def cluster(empty_api_server: Mapping[str, str]) -> Mapping[str, str]:
+    return empty_api_server
 
 
 @pytest.fixture(scope="module")

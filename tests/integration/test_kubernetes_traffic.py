@@ -7,14 +7,13 @@ checked is that the objects are valid.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 import yaml
 
 from data_contracts.config import PROJECT
-from tests.stand_ins.kserve_api_server import api_server, missing
 
 pytestmark = pytest.mark.services
 
@@ -22,12 +21,9 @@ FOLDER = PROJECT / "infra" / "kubernetes" / "traffic"
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """The environment in which kubectl speaks to a fresh API server."""
-    if why := missing():
-        pytest.skip(why)
-    with api_server(tmp_path_factory.mktemp("kubernetes")) as environment:
-        yield environment
+def cluster(empty_api_server: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment in which kubectl speaks to an empty API server."""
+    return empty_api_server
 
 
 def kubectl(

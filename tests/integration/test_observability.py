@@ -23,6 +23,7 @@ from serving.worker_metrics import environment, prepare
 from tests.otlp_collector import collector, span_names
 from tests.prometheus_names import ALERTS, rules
 from tests.promtool import NEEDED, promtool
+from tests.stand_ins.ports import free_port
 
 pytestmark = pytest.mark.services
 CANARY = "zebra-canary-4711"
@@ -204,9 +205,7 @@ DRAWN = {
 @contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[Callable[..., Any]]:
     """A Prometheus on a free port of loopback; yields how to ask its API."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     configuration = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(path) for path in sorted(faster(folder))],

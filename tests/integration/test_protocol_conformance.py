@@ -37,6 +37,7 @@ from tests.protocol_requests import (
     is_handled_code,
     rest_cases,
 )
+from tests.stand_ins.data_plane import wait_for
 
 pytestmark = pytest.mark.services
 SECRET = "my secret words"
@@ -267,12 +268,12 @@ def test_a_call_whose_deadline_passes_is_given_up_by_the_server_too(
     client: httpx.Client, channel: grpc.Channel
 ) -> None:
     slow = infer(json.dumps({"event_id": "e", "text": "slow"}))
-    problem = refusal(channel, "ModelInfer", slow, timeout=0.1)
+    problem = refusal(channel, "ModelInfer", slow, timeout=0.3)
     assert problem.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    assert (
+    given_up = (
         'weir_requests_total{arm="stable",class="normal",protocol="grpc",status="disconnected"} 1'
-        in client.get("/metrics").text
     )
+    wait_for(lambda: given_up in client.get("/metrics").text, "given up by the server", 20)
 
 
 def test_grpc_requests_are_counted(client: httpx.Client, channel: grpc.Channel) -> None:

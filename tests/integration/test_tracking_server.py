@@ -21,7 +21,8 @@ from data_contracts.errors import BadInput, ConfigurationError, ServiceUnavailab
 from data_contracts.secrets import MLFLOW_ADMIN_PASSWORD, MLFLOW_WEBHOOK_SECRET, secret
 from pipelines import audit_trail
 from tests import tiny_version
-from tests.mlflow_server import TrackingServer, free_port, tracking_server
+from tests.mlflow_server import TrackingServer, tracking_server
+from tests.stand_ins.ports import free_port
 from tests.tiny_version import ENSEMBLE, artefact, gate_report, promoted
 from training import registry
 from training.__main__ import VERBS

@@ -35,7 +35,8 @@ from serving.rollout.targets.envoy_config import EXTENSIONS, DataPlane
 from serving.rollout.targets.envoy_listener import CONTENT_FILTER
 from serving.rollout.targets.local import LocalTarget
 from tests.performance.provenance import commit
-from tests.stand_ins.data_plane import free_ports, wait_for
+from tests.stand_ins.data_plane import wait_for
+from tests.stand_ins.ports import free_ports
 
 CONNECTIONS, ROUNDS, REQUESTS, LARGE_REQUESTS = 16, 7, 4000, 300
 NOTHING, BODY_ONLY, CONTENT, PARSER = "no filter", "Lua, body only", "content filter", "JSON parser"

@@ -27,7 +27,8 @@ from serving.rollout.targets.envoy_admin import EnvoyAdmin
 from serving.rollout.targets.envoy_config import DataPlane, cluster_name
 from serving.rollout.targets.local import LocalTarget
 from tests.performance.http_load import children, cpu_seconds
-from tests.stand_ins.data_plane import free_ports, wait_for
+from tests.stand_ins.data_plane import wait_for
+from tests.stand_ins.ports import free_ports
 
 START_SECONDS, STOP_SECONDS = 120.0, 10.0
 IDLE_SHARE, IDLE_LOOK_SECONDS, IDLE_SECONDS = 0.03, 0.5, 30.0

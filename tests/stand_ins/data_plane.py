@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,33 +24,10 @@ from serving.rollout.store import RolloutStore
 from serving.rollout.targets.base import Deployment
 from serving.rollout.targets.local import LocalTarget, data_plane
 from tests.stand_ins.controller_process import MODEL_SERVER
+from tests.stand_ins.ports import free_ports
 
 PATIENCE_SECONDS = 90.0
-LOWEST_PORT = 12_000
-PORTS_GIVEN = Path("/proc/sys/net/ipv4/ip_local_port_range")
 T = TypeVar("T")
-
-
-def free_ports(number: int) -> int:
-    """The first of `number` neighbouring ports that are free now, and are nobody's by chance later.
-
-    They lie below those that the system gives to outgoing connections: one of these could take a
-    port before its server does.
-    """
-    lowest_given = int(PORTS_GIVEN.read_text().split()[0]) if PORTS_GIVEN.is_file() else 32_768
-    while True:
-        first = random.randrange(LOWEST_PORT, lowest_given - number)
-        if all(_is_free(first + step) for step in range(number)):
-            return first
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def wait_for(condition: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:

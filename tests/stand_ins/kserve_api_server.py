@@ -22,8 +22,8 @@ from typing import Any
 
 from data_contracts.config import PROJECT
 from serving.rollout.targets.kserve_cluster import Kind, KubernetesCluster, Object
-from tests.stand_ins.data_plane import free_ports
 from tests.stand_ins.kserve_memory import NAMESPACE
+from tests.stand_ins.ports import free_ports
 
 ASSETS = Path(os.environ.get("WEIR_KUBE_ASSETS", PROJECT.parent / "shared" / "kubernetes"))
 STARTS = 3

@@ -42,7 +42,7 @@ def test_a_database_that_was_never_there_leaves_every_switch_off() -> None:
     assert "does not answer" in reader.problem
 
 
-def test_a_reader_that_was_not_heard_for_a_day_is_forgotten_at_the_next_hold(tmp_path: Path) -> None:
+def test_a_reader_that_fell_silent_is_forgotten_at_the_next_hold(tmp_path: Path) -> None:
     engine = open_state(f"sqlite:///{tmp_path}/state.sqlite")
     switches.prepare(engine)
     switches.asked(engine, [switches.PREFILTER_ONLY], "gone", NOW)

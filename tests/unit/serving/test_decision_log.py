@@ -67,16 +67,30 @@ def stored(record: UnwrittenRecord) -> DecisionRecord:
     return DecisionRecord.from_record(orjson.loads(record.line()))
 
 
-def wait_for(condition: object, seconds: float = 5) -> None:
+def wait_for(condition: object, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:  # type: ignore[operator]
         time.sleep(0.01)
     assert condition()  # type: ignore[operator]
 
 
-def test_a_record_is_on_disk_within_a_fifth_of_a_second_and_reads_back_the_same(
-    tmp_path: Path,
-) -> None:
+def test_a_record_is_on_disk_within_a_fifth_of_a_second(tmp_path: Path) -> None:
+    """On a busy machine the fastest of a few is."""
+
+    def seconds(attempt: int) -> float:
+        log = DecisionLog(tmp_path / str(attempt), "stable")
+        log.start()
+        began = time.monotonic()
+        assert log.append([record()], 100)
+        wait_for((tmp_path / str(attempt) / f"stable-{os.getpid()}.jsonl").read_bytes)
+        took = time.monotonic() - began
+        log.close()
+        return took
+
+    assert any(seconds(attempt) < 0.2 for attempt in range(5))
+
+
+def test_a_record_reads_back_the_same(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "decisions", "stable")
     log.start()
     written = record(
@@ -86,9 +100,7 @@ def test_a_record_is_on_disk_within_a_fifth_of_a_second_and_reads_back_the_same(
     )
     assert log.append([written], 100)
     path = tmp_path / "decisions" / f"stable-{os.getpid()}.jsonl"
-    began = time.monotonic()
     wait_for(path.read_bytes)
-    assert time.monotonic() - began < 1  # 0.1 s on a quiet machine
     assert list(read_records(path)) == [stored(written)]
     log.close()
     assert (log.written, log.lost) == (1, 0)

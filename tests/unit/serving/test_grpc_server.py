@@ -97,12 +97,12 @@ def test_the_deadline_of_a_call_shortens_the_time_of_its_class_and_never_lengthe
         interactive = (("x-weir-priority", "interactive"),)
         await infer(payload(), timeout=60, metadata=interactive)
         await infer(payload(), metadata=interactive)
-        await infer(payload(), timeout=2, metadata=(("x-weir-priority", "bulk"),))
+        await infer(payload(), timeout=4, metadata=(("x-weir-priority", "bulk"),))
 
     talk(service, say)
     longest = SERVING.admission.classes["interactive"].deadline_milliseconds / 1000
     assert [one.seconds for one in service.urgencies[:2]] == [longest, longest]
-    assert 0 < service.urgencies[2].seconds < 2.5  # gRPC rounds what it sends a little up
+    assert 0 < service.urgencies[2].seconds < 4.5  # gRPC rounds what it sends a little up
 
 
 def test_a_busy_port_is_named_with_the_setting_to_change() -> None:

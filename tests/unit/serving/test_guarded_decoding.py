@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import pytest
@@ -17,9 +18,16 @@ from data_contracts.errors import ServiceUnavailable
 from data_contracts.events import Event, MediaReference
 from pipelines.features.base import Extractor, Features
 from pipelines.features.media.base import DecodedImage, DecodedVideo, MediaReader, Unreadable
-from serving.bulkhead import CallersThread
+from serving.bulkhead import Bulkhead, CallersThread, LeftBehindError
 from serving.circuit_breaker import CircuitBreaker
-from serving.guarded_decoding import EXPECTED_SECONDS, LONGEST_WAIT_SECONDS, GuardedDecoding
+from serving.guarded_decoding import (
+    EXPECTED_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    DecodingCall,
+    GuardedDecoding,
+    InVain,
+    TellingBulkhead,
+)
 from serving.guarded_stages import GuardedSources
 from serving.stage_bounds import UNGUARDED, StageBounds, within
 from serving.stage_guard import StageGuard, StageTime
@@ -27,7 +35,9 @@ from tests.unit.serving.test_circuit_breaker import GUARDS, Clock
 from tests.unit.serving.test_guarded_stages import Counts, Hanging
 from training.stage_sources import LeftOut, StageSources
 
+T = TypeVar("T")
 TIMED_OUT, UNAVAILABLE = LeftOut("stage_timed_out:image"), LeftOut("stage_unavailable:image")
+HUNG_SECONDS = 0.2
 PIXELS = np.zeros((1, 1, 3), np.uint8)
 
 
@@ -44,7 +54,8 @@ class Reader:
         self.read: list[str] = []
         self.error: Exception | None = None
         self.hangs: str | None = None
-        self.over = threading.Event()
+        self.during: Callable[[str], None] = lambda _: None
+        self.begun, self.over = threading.Event(), threading.Event()
 
     def image(self, reference: MediaReference) -> DecodedImage | Unreadable:
         self._note("image", reference)
@@ -61,25 +72,46 @@ class Reader:
         if self.error:
             raise self.error
         self.read.append(str(reference.path))
+        self.during(str(reference.path))
         if self.hangs == kind:
+            self.begun.set()
             self.over.wait(60)
+
+
+class LateThread:
+    """A bulkhead whose thread starts only when the test does `late`: the caller is gone by then.
+
+    Calls are answered in the caller's thread while `is_late` is false.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.is_late = True
+        self.late: list[Callable[[], object]] = []
+
+    def run(self, work: Callable[[], T], timeout_seconds: float) -> T:
+        if not self.is_late:
+            return work()
+        self.late.append(work)
+        self.clock.now += timeout_seconds
+        raise LeftBehindError(Future())
 
 
 class Decoding:
     """A guarded decoding with everything that can be looked at."""
 
-    def __init__(self, hanging: bool = False) -> None:
+    def __init__(self, bulkhead: Callable[[Clock], Bulkhead] = lambda _: CallersThread()) -> None:
         self.clock = Clock()
         self.reader = Reader()
         self.counts = Counts()
         self.breaker = CircuitBreaker(GUARDS, clock=self.clock)
-        self.calls = Hanging(self.clock)
+        self.bulkhead = bulkhead(self.clock)
         allowed = StageTime(EXPECTED_SECONDS["image"], math.inf, LONGEST_WAIT_SECONDS["image"])
         guard = StageGuard(
-            "decoding_image", self.breaker, self.calls if hanging else CallersThread(), allowed,
+            "decoding_image", self.breaker, TellingBulkhead(self.bulkhead), allowed,
             self.counts, self.clock,
         )  # fmt: skip
-        self.decoding = GuardedDecoding("image", self.reader, guard, self.clock)
+        self.decoding = GuardedDecoding("image", self.reader, guard)
 
     def before(self, *names: str, bounds: StageBounds | None = None) -> LeftOut | None:
         with within(bounds or StageBounds()):
@@ -96,35 +128,97 @@ def test_what_the_stage_will_read_is_decoded_before_it_runs() -> None:
 
 
 def test_a_slow_file_is_not_waited_for_and_no_breaker_hears_of_it() -> None:
-    made = Decoding(hanging=True)
+    made = Decoding(Hanging)
     for number in range(2 * GUARDS.failures):
         began = made.clock.now
         assert made.before(str(number)) == TIMED_OUT
         assert made.clock.now - began == pytest.approx(LONGEST_WAIT_SECONDS["image"])
     made.clock.now += 60
-    for call in made.calls.calls:
+    assert isinstance(made.bulkhead, Hanging)
+    for call in made.bulkhead.calls:
         call.set_result(None)  # type: ignore[arg-type]
     assert made.breaker.state == "closed"
     assert made.counts.called_ == {("decoding_image", "timed_out"): 2 * GUARDS.failures}
 
 
+def late() -> tuple[Decoding, LateThread]:
+    made = Decoding(LateThread)
+    assert isinstance(made.bulkhead, LateThread)
+    return made, made.bulkhead
+
+
 def test_a_file_that_nobody_waits_for_any_more_is_not_waited_for_again() -> None:
-    made = Decoding()
-    made.reader.hangs = "image"
-    thread = threading.Thread(target=made.before, args=("a",), kwargs={"bounds": UNGUARDED})
-    thread.start()
-    while not made.reader.read:
-        time.sleep(0.001)
-    made.clock.now += LONGEST_WAIT_SECONDS["image"] + 0.001
-    made.reader.hangs = None
+    made, threads = late()
+    assert made.before("a") == TIMED_OUT
+    threads.is_late, waited = False, made.clock.now
     assert made.before("a") == TIMED_OUT
     assert made.before("b", "a") == TIMED_OUT
+    assert made.clock.now == waited
     assert made.before("b") is None
+    assert made.reader.read == ["b"]
     assert made.before("a", bounds=UNGUARDED) is None
-    made.reader.over.set()
-    thread.join()
     assert made.before("a") is None
-    assert made.reader.read == ["a", "b", "a", "a"]
+    assert made.reader.read == ["b", "a", "a"]
+
+
+def test_a_thread_that_starts_late_is_not_the_file_tried_a_second_time() -> None:
+    made, threads = late()
+    assert made.before("a", "b") == TIMED_OUT
+    made.clock.now += 60
+    for _ in range(3):
+        assert made.before("a") == TIMED_OUT
+    assert len(threads.late) == 1
+    assert made.reader.read == []
+
+    meanwhile: list[LeftOut | None] = []
+
+    def asked_again(name: str) -> None:
+        if name == "a":
+            meanwhile.append(made.before("a"))
+
+    made.reader.during = asked_again
+    threads.is_late = False
+    threads.late[0]()
+    assert meanwhile == [TIMED_OUT]
+    assert made.reader.read == ["a", "b"]
+    assert made.before("a") is None
+
+
+def test_a_wait_cut_short_by_the_deadline_is_in_vain_too() -> None:
+    made, threads = late()
+    soon = StageBounds(deadline=made.clock.now + 2 * EXPECTED_SECONDS["image"])
+    assert made.before("a", bounds=soon) == TIMED_OUT
+    threads.is_late = False
+    assert made.before("a") == TIMED_OUT
+    threads.late[0]()
+    assert made.before("a") is None
+
+
+def test_of_several_files_only_the_one_being_read_was_waited_for_in_vain() -> None:
+    """The one before it is decoded, and of the one after it nothing is known."""
+    files, in_vain = event(*"abc").media, InVain()
+    marked: list[tuple[bool, ...]] = []
+
+    def read(file: MediaReference) -> None:
+        if file is files[1]:
+            call.left_behind()
+        marked.append(tuple(one in in_vain for one in files))
+
+    call = DecodingCall(read, files, in_vain)
+    call()
+    assert marked == [(False, False, False), (False, True, False), (False, False, False)]
+    call.left_behind()  # it had just ended
+    assert not any(one in in_vain for one in files)
+
+
+def test_a_file_that_failed_after_nobody_waited_is_tried_again() -> None:
+    made, threads = late()
+    assert made.before("a") == TIMED_OUT
+    made.reader.error = ServiceUnavailable("the media decoder did not start")
+    with pytest.raises(ServiceUnavailable):
+        threads.late[0]()
+    made.reader.error, threads.is_late = None, False
+    assert made.before("a") is None
 
 
 def test_a_reader_that_fails_opens_the_breaker_of_the_decoding() -> None:
@@ -187,18 +281,21 @@ STAGES = {
 
 
 class Served:
-    """The three stages as they are served; a call says what a stage noted of an event."""
+    """The three stages as they are served; a call says what a stage noted of an event.
+
+    What does not hang is waited for as long as a busy machine may take, what hangs `seconds`.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
-            "serving.guarded_decoding.LONGEST_WAIT_SECONDS", {"image": 0.2, "video": 0.2}
+            "serving.guarded_decoding.LONGEST_WAIT_SECONDS", {"image": 60.0, "video": 60.0}
         )
         self.reader, self.counts = Reader(), Counts()
         sources = GuardedSources.around(StageSources(STAGES, self.reader), GUARDS, self.counts)
         self.stages = {name: sources.extractor(name, {}) for name in STAGES}
 
-    def __call__(self, name: str, event: Event) -> tuple[str, ...]:
-        with within(StageBounds()):
+    def __call__(self, name: str, event: Event, seconds: float = math.inf) -> tuple[str, ...]:
+        with within(StageBounds(deadline=time.monotonic() + seconds)):
             return self.stages[name].extract(event).notes
 
 
@@ -212,7 +309,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 def test_a_hung_video_takes_no_stage_of_images_with_it(served: Served) -> None:
     served.reader.hangs = "video"
     for name in "0123456789abcdef":
-        assert served("video", event(name, kind="video")) in [
+        assert served("video", event(name, kind="video"), HUNG_SECONDS) in [
             ("stage_timed_out:video",), ("stage_unavailable:video",),
         ]  # fmt: skip
         assert served("image", event(name)) == ()
@@ -223,7 +320,8 @@ def test_a_hung_video_takes_no_stage_of_images_with_it(served: Served) -> None:
 
 def test_a_hung_picture_is_waited_for_once_and_opens_no_stages_breaker(served: Served) -> None:
     served.reader.hangs = "image"
-    assert served("image", event("a")) == ("stage_timed_out:image",)
+    assert served("image", event("a"), HUNG_SECONDS) == ("stage_timed_out:image",)
+    assert served.reader.begun.wait(60)  # its thread may start late
     served.reader.hangs = None
     for _ in range(2 * GUARDS.failures):
         assert served("objects", event("a")) == ("stage_timed_out:objects",)

@@ -13,7 +13,8 @@ from serving.rollout.targets.base import Deployment
 from serving.rollout.targets.local import LocalTarget, data_plane, local_target
 from serving.tokens import TOKENS
 from tests.stand_ins.controller_process import MODEL_SERVER
-from tests.stand_ins.data_plane import free_ports, wait_for
+from tests.stand_ins.data_plane import wait_for
+from tests.stand_ins.ports import free_ports
 
 GUARDED = Deployment("stand-in/guarded", "1")
 TOKEN = "0123456789abcdef-first"
