@@ -536,10 +536,11 @@ class Anomalies(Section):
     `MULTIVARIATE`; a score above the threshold raises an alert, and what stays abnormal raises it
     again after `quiet_hours`. So does one hour whose forecast errs so far that over all series
     together the chance of it is below 10 to the power of -`sudden_threshold`. `groups` are series
-    that are also watched together. `pages` are series, by path, whose alerts hint at a page; all
-    others at a ticket. Decisions contradict each
-    other in at most `maximum_contradicted_share` of the cases; a release within
-    `release_hours` before an anomaly is a likely cause.
+    that are also watched together. `pages` are series, by path, whose alerts hint at a page on that
+    side of what is expected: more people acted upon, fewer decisions; all others hint at a ticket,
+    so that a burst of benign traffic wakes nobody. Decisions contradict each other in at most
+    `maximum_contradicted_share` of the cases; a release within `release_hours` before an anomaly is
+    a likely cause.
     """
 
     detector: str
@@ -550,13 +551,59 @@ class Anomalies(Section):
     groups: dict[str, Annotated[tuple[str, ...], Field(min_length=2)]]
     quiet_hours: Annotated[float, Field(ge=0)]
     history_hours: Positive
-    pages: tuple[str, ...]
+    pages: dict[str, Literal["above", "below"]]
     release_hours: Annotated[float, Field(gt=0)]
     maximum_contradicted_share: Share
 
 
+class Drift(Section):
+    """A day is held against the `reference_days` before it, by histograms of `bins` bins a number
+    and `most_categories` categories, fixed anew after `bins_kept_days`.
+
+    A feature drifted at this `false_discovery_rate` where its Jensen-Shannon distance is at least
+    `minimum_distance`, or at least `minimum_effect` of all verdicts are surely at stake, which also
+    makes the alert a ticket; embeddings where a classifier's AUC is at least `minimum_auc`. People
+    see `sample_rows` events a side; the classifier learns from `embedding_rows` a day. DuckDB is
+    held to `memory_gib` and `threads`; `spark_master` None is this machine.
+    """
+
+    engine: Literal["duckdb", "spark"]
+    spark_master: str | None = None
+    memory_gib: Annotated[float, Field(gt=0)]
+    threads: Positive
+    reference_days: Annotated[int, Field(ge=2)]
+    bins: Annotated[int, Field(ge=2)]
+    most_categories: Positive
+    bins_kept_days: Positive
+    sample_rows: Positive
+    embedding_rows: Positive
+    false_discovery_rate: Annotated[float, Field(gt=0, lt=1)]
+    minimum_distance: Share
+    minimum_effect: Share
+    minimum_auc: Annotated[float, Field(ge=0.5, lt=1)]
+
+
+class Business(Section):
+    """What the filter does to people and the platform, in the hourly report.
+
+    Accounts that were wrongly acted on within the last `history_days` are compared with up to
+    `comparisons` accounts like them: alike in the `matching_days` before the `baseline_days` before
+    the action, which the `after_days` are held against. A loss of engagement that is surely above
+    `maximum_engagement_loss`, or a share of views that are of spam surely above
+    `maximum_spam_view_share`, raises an alert.
+    """
+
+    history_days: Positive
+    matching_days: Positive
+    baseline_days: Annotated[int, Field(ge=2)]
+    after_days: Positive
+    comparisons: Positive
+    maximum_engagement_loss: Share
+    maximum_spam_view_share: Share
+
+
 class Monitoring(Section):
-    """Drift reports compare a day with the days of the reference window before it.
+    """What the reports look at; `drift` holds a day of the lake against the days before it.
 
     The hourly report looks at `window_hours` of decisions and at the audit labels of the last
     `quality_days` days of the lake; a figure on fewer than `minimum_samples` is not shown as one.
@@ -564,7 +611,6 @@ class Monitoring(Section):
     traffic or in a slice, raise an alert.
     """
 
-    reference_days: Positive
     maximum_drifted_share: Share
     window_hours: Annotated[float, Field(gt=0)]
     quality_days: Positive
@@ -573,6 +619,8 @@ class Monitoring(Section):
     minimum_precision: Share
     minimum_recall: Share
     anomalies: Anomalies
+    business: Business
+    drift: Drift
 
 
 class Smtp(Section):
@@ -638,12 +686,13 @@ class AlertReceiver(Section):
 
 
 class StatusPage(Section):
-    """`python -m serving status-page`: what is live, is it healthy, what changed, what needs people.
+    """`python -m serving status-page`: what is live, whether it is healthy, what needs people.
 
     It listens on `serving.host`. Its sources are read every `refresh_seconds`; what was not read
     for `stale_seconds` is unknown. A browser asks again after `reload_seconds`. An hourly report
     that ended more than `report_hours` ago is stale, and so are a lake and features without news
-    for `data_hours`. `beside` are the parts of other makers that are looked at, too.
+    for `data_hours`. `beside` are the parts of other makers that are looked at, too. `links` are
+    addresses for browsers by name, where they are not those that Weir itself uses.
     """
 
     port: Port
@@ -653,7 +702,7 @@ class StatusPage(Section):
     report_hours: Annotated[float, Field(gt=0)]
     data_hours: Annotated[float, Field(gt=0)]
     beside: tuple[Literal["mlflow", "airflow"], ...]
-    grafana_url: Annotated[str, Field(pattern=r"^https?://[^/]+")] | None = None
+    links: dict[str, Annotated[str, Field(pattern=r"^https?://[^/]+")]]
 
     @model_validator(mode="after")
     def _stale_after_several_reads(self) -> Self:

@@ -81,6 +81,8 @@ VERBS = [
          "evaluation.monitoring.data:run", declare_day),
     Verb("monitor", "report the last window: actions, errors, latency, quality, drift",
          "evaluation.monitoring.monitor:run", _declare_monitor),
+    Verb("workspace", "serve Evidently's pages of drift and quality on loopback, until SIGTERM",
+         "evaluation.monitoring.evidently_workspace:run"),
 ]  # fmt: skip
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 
 from data_contracts.errors import BadInput, NothingToDo
 
@@ -37,6 +37,15 @@ def is_day(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_unfinished(day: str, now: datetime | None = None) -> bool:
+    """Whether it is still this day in UTC at `now` (by default at this moment).
+
+    >>> is_unfinished("2026-02-28", datetime(2026, 2, 28, 23, tzinfo=UTC))
+    True
+    """
+    return day == (now or datetime.now(UTC)).date().isoformat()
 
 
 def days_to_do(

@@ -19,22 +19,27 @@ import orjson
 
 from pipelines import lake
 from pipelines.days import is_day
+from pipelines.live_events import LiveEvent, live_event
 
 Row = dict[str, Any]
 
 
 @dataclass
 class Collected:
-    """New verdict rows, how far each file was read, and the lines that are no records."""
+    """New verdict rows, their events, how far each file was read, and lines that are no records."""
 
     rows: list[tuple[Row, str]] = field(default_factory=list)  # with the day of last resort
+    events: list[LiveEvent] = field(default_factory=list)
     consumed: dict[str, int] = field(default_factory=dict)  # file name: bytes
     unreadable: list[str] = field(default_factory=list)
     found_any: bool = False
 
-    def write(self, lake_folder: Path) -> dict[str, int]:
-        """Merge the rows into the lake; day and number of verdicts that were new to it."""
-        day_of = _days_of({row["event_id"] for row, _ in self.rows}, lake_folder)
+    def write(self, lake_folder: Path, landed: Mapping[str, str]) -> dict[str, int]:
+        """Merge the rows into the lake; day and number of verdicts that were new to it.
+
+        `landed` has the days of events that have just landed and may not be in the lake yet.
+        """
+        day_of = {**landed} | days_of_events({row["event_id"] for row, _ in self.rows}, lake_folder)
         by_day: dict[str, list[Row]] = defaultdict(list)
         for row, fallback in self.rows:
             by_day[day_of.get(row["event_id"], fallback)].append(row)
@@ -62,8 +67,12 @@ def _read_new(path: Path, start: int, collected: Collected) -> None:
                 break  # torn: the rest comes with the next run
             collected.found_any = True
             try:
-                collected.rows.append(_row(orjson.loads(line)))
-            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+                record = orjson.loads(line)
+                row, day = _row(record)
+                event = live_event(record, row["decided_at"])
+                collected.rows.append((row, day))
+                collected.events += [] if event is None else [event]
+            except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
                 collected.unreadable.append(f"{path.name} byte {at}")
             at += len(line)
     collected.consumed[path.name] = at
@@ -91,7 +100,8 @@ def _row(record: Mapping[str, Any]) -> tuple[Row, str]:
     return row, occurred if is_day(occurred) else decided_at.date().isoformat()
 
 
-def _days_of(event_ids: set[str], lake_folder: Path) -> dict[str, str]:
+def days_of_events(event_ids: set[str], lake_folder: Path) -> dict[str, str]:
+    """The lake's day of each of these events that it has."""
     found: dict[str, str] = {}
     if event_ids:
         for day in lake.days(lake_folder, "events"):

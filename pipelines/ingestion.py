@@ -1,15 +1,18 @@
 """`ingest`: landed events and decision records become days of the lake.
 
+Events that the gateway decided and nobody landed come from their decision records.
 Every landed line ends in exactly one place: the events of the day it landed on, the quarantine
 with the reason, or the count of identical duplicates. The lake's day is the day of landing: an
 event that arrives late stays with the day on which it became known, one from the future is
-quarantined. Nothing here depends on when ingestion runs, so a second run writes the same bytes.
+quarantined. What a day's rows are does not depend on when ingestion runs: a second run writes the
+same bytes. A day that is not over is not pending; by its name it is read so far, and again later.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,16 +26,18 @@ from data_contracts.errors import ContractViolation
 from data_contracts.events import MAX_EVENT_BYTES, Event, parse_event_line
 from data_contracts.files import write_atomically
 from data_contracts.secrets import ACCOUNT_KEY, secret
-from pipelines import lake, landing
+from pipelines import lake, landing, live_events
 from pipelines.accounts import hash_account
-from pipelines.days import days_to_do
-from pipelines.decisions import Collected, collect_decisions
+from pipelines.days import days_to_do, is_unfinished
+from pipelines.decisions import Collected, collect_decisions, days_of_events
 from pipelines.downloads import file_sha256
 from pipelines.landing import Line
 
 RAW_KEPT_BYTES = 65_536
 CLOCK_TOLERANCE = timedelta(days=1)
 DUPLICATE_LOOKBACK_DAYS = 7
+HASHED = re.compile(r"^[0-9a-f]{64}$")
+SEEN_LIVE = b""  # in place of a digest: who lands the event later may know more of it
 
 Row = dict[str, Any]
 
@@ -62,15 +67,16 @@ class _Day:
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """The verb `ingest`: the days asked for, then every new decision record."""
     home, lake_folder = settings.home, settings.lake
-    known = landing.days(home)
+    limit = min(settings.data.maximum_event_bytes, MAX_EVENT_BYTES)
     with lake.only_writer(lake_folder):
         ledger = _Ledger(lake_folder)
         decisions = collect_decisions(home / "decisions", ledger.consumed)
-        todo = _todo(arguments.day, known, ledger, home, decisions.found_any)
-        limit = min(settings.data.maximum_event_bytes, MAX_EVENT_BYTES)
+        known = _known(home, lake_folder, ledger, decisions)
+        landed = live_events.land(home, decisions.events, known)
+        todo = _todo(arguments.day, ledger, home, decisions.found_any)
         key = secret(ACCOUNT_KEY, home) if todo else ""
         counts = {day: ingest_day(home, lake_folder, day, key, limit) for day in todo}
-        verdicts = decisions.write(lake_folder)
+        verdicts = decisions.write(lake_folder, landed)
         ledger.save(landed={day: _fingerprint(home, day) for day in todo}, decisions=decisions)
     for where in decisions.unreadable:
         print(f"ingest: {where} is no decision record; skipped", file=sys.stderr)
@@ -80,6 +86,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         "events": sum(count.events for count in counts.values()),
         "quarantined": sum(count.quarantined for count in counts.values()),
         "duplicates": sum(count.duplicates for count in counts.values()),
+        "landed_live": len(landed),
         "verdicts": sum(verdicts.values()),
         "unreadable_decisions": len(decisions.unreadable),
     }
@@ -88,7 +95,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
 def ingest_day(home: Path, lake_folder: Path, day: str, key: str, maximum_bytes: int) -> DayCount:
     """Write one day's events and quarantine from what landed on it; returns the counts."""
     state = _Day(day, key, _seen_before(lake_folder, day))
-    for path in landing.files(home, day):
+    for path in sorted(landing.files(home, day), key=_live_last):
         for line in landing.lines(path, maximum_bytes):
             state.count.lines += 1
             _take(line, path, state, maximum_bytes)
@@ -110,12 +117,12 @@ def _take(line: Line, path: Path, state: _Day, maximum_bytes: int) -> None:
 
 
 def _keep(row: Row, state: _Day) -> None:
-    digest = _digest(row)
+    digest = _seen_as(row)
     known = state.seen.get(row["event_id"])
     if known is None:
         state.seen[row["event_id"]] = digest
         state.events.append(row)
-    elif known == digest:
+    elif known == digest or SEEN_LIVE in (known, digest):
         state.count.duplicates += 1
     else:
         raise ContractViolation(
@@ -142,12 +149,20 @@ def _row(event: Event, source: str, state: _Day) -> Row:
         "event_id": event.event_id,
         "text": event.text,
         "occurred_at": event.occurred_at or _midnight(state.day),
-        "account_hash": hash_account(event.account, state.key) if event.account else None,
+        "account_hash": _account_hash(event, source, state.key),
         "language": event.language,
         "media": _json([media.model_dump(mode="json") for media in event.media]),
         "context": _json(event.context),
         "source": source,
     }
+
+
+def _account_hash(event: Event, source: str, key: str) -> str | None:
+    if event.account is None:
+        return None
+    if source == live_events.SOURCE and HASHED.match(event.account):
+        return event.account  # by the server, before anything else saw it
+    return hash_account(event.account, key)
 
 
 def _check_time(row: Row, day: str) -> None:
@@ -176,14 +191,16 @@ def _seen_before(lake_folder: Path, day: str) -> dict[str, bytes]:
     first = (_midnight(day) - timedelta(days=DUPLICATE_LOOKBACK_DAYS)).date().isoformat()
     before = [known for known in lake.days(lake_folder, "events") if first <= known < day]
     return {
-        row["event_id"]: _digest(row)
+        row["event_id"]: _seen_as(row)
         for known in before
         for row in lake.read(lake_folder, "events", [known]).to_pylist()
     }
 
 
-def _digest(row: Row) -> bytes:
+def _seen_as(row: Row) -> bytes:
     """What makes two deliveries of an event the same: everything but the file they came in."""
+    if row["source"] == live_events.SOURCE:
+        return SEEN_LIVE
     content = orjson.dumps({**row, "source": ""}, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(content, digest_size=16).digest()
 
@@ -196,11 +213,31 @@ def _json(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _todo(
-    wanted: str, known: list[str], ledger: _Ledger, home: Path, has_decisions: bool
-) -> list[str]:
+def _live_last(path: Path) -> tuple[bool, str]:
+    """Whoever landed an event knows it better than the gateway."""
+    return path.stem == live_events.SOURCE, path.name
+
+
+def _known(home: Path, lake_folder: Path, ledger: _Ledger, decisions: Collected) -> set[str]:
+    """Which of the decided events are in the lake, or have landed and wait to be."""
+    decided = {event.event_id for event in decisions.events}
+    if not decided:
+        return set()
+    waiting = [
+        path
+        for day in landing.days(home)
+        for path in landing.files(home, day)
+        if ledger.landed.get(day) != _fingerprint(home, day)
+    ]
+    landed = live_events.landed_ids(waiting, MAX_EVENT_BYTES)
+    return landed | set(days_of_events(decided, lake_folder))
+
+
+def _todo(wanted: str, ledger: _Ledger, home: Path, has_decisions: bool) -> list[str]:
+    known = landing.days(home)
+
     def is_done(day: str) -> bool:
-        return ledger.landed.get(day) == _fingerprint(home, day)
+        return is_unfinished(day) or ledger.landed.get(day) == _fingerprint(home, day)
 
     if wanted == "pending" and has_decisions and all(is_done(day) for day in known):
         return []

@@ -124,6 +124,15 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     exact.add_argument("--seed", type=int, default=7, metavar="N")
 
 
+def _appeals_token(parser: argparse.ArgumentParser) -> None:
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--reviewer", metavar="NAME", help="who decides, for the audit trail")
+    who.add_argument("--account", metavar="NAME", help="who appeals, as the platform names them")
+    parser.add_argument(
+        "--hours", type=float, default=8.0, metavar="N", help="until it ends; default: %(default)s"
+    )
+
+
 def _incidents(parser: argparse.ArgumentParser) -> None:
     actions = ("list", "show", "acknowledge", "note", "mitigate", "undo", "resolve", "post-mortem",
                "raise", "respond")  # fmt: skip
@@ -207,6 +216,12 @@ VERBS = [
         "serving.appeals.command:run",
     ),
     Verb(
+        "appeals-token",
+        "Print a token with which a reviewer signs in to decide appeals, or an account to appeal.",
+        "serving.appeals.token_command:run",
+        _appeals_token,
+    ),
+    Verb(
         "remedy",
         "Find what a bad version enforced, judge it by the champion, and take back what is wrong.",
         "serving.incidents.remedy_command:run",
@@ -217,6 +232,11 @@ VERBS = [
         "See what is wrong and what to do next; respond: act on it, until SIGTERM.",
         "serving.incidents.command:run",
         _incidents,
+    ),
+    Verb(
+        "status-page",
+        "Show what is live, is it healthy, what changed and what needs people, until SIGTERM.",
+        "serving.status_page.command:run",
     ),
     Verb(
         "slots",

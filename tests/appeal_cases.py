@@ -124,7 +124,7 @@ class Home:
 
     def ingest(self) -> None:
         """Every record into the lake's verdicts."""
-        collect_decisions(self.decisions, {}).write(self.lake)
+        collect_decisions(self.decisions, {}).write(self.lake, {})
 
     def label(self, labels: Mapping[str, str], day: str = DAY, **fields: object) -> None:
         rows = [

@@ -71,6 +71,7 @@ def addresses(settings: Settings) -> dict[str, str]:
         ),
         "Verdicts (V2)": f"http://{host}:{settings.serving.gateway_port}/v2/models/{model}/infer",
         "Appeals": f"http://{host}:{settings.appeals.port}",
+        "Evidently": f"http://{host}:{settings.evidently.port}",
         "Envoy admin": f"http://{host}:{settings.serving.envoy_admin_port}",
     } | watching.addresses(settings)
 

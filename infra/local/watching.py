@@ -30,11 +30,12 @@ KEPT_DAYS = 15
 def processes(settings: Settings) -> tuple[Process, ...]:
     """In the order of their start; `prepare` comes first."""
     return (
-        _served("metrics", settings, settings.platform_metrics.port, "platform_metrics.port"),
-        _served("alerts", settings, settings.alert_receiver.port, "alert_receiver.port"),
+        _served("serving", "metrics", settings, "platform_metrics"),
+        _served("serving", "alerts", settings, "alert_receiver"),
         Process(name="incidents", argv=_command("serving", "incidents", "respond")),
-        _served("appeals", settings, settings.appeals.port, "appeals.port"),
-        _served("status-page", settings, settings.status_page.port, "status_page.port"),
+        _served("serving", "appeals", settings, "appeals"),
+        _served("serving", "status-page", settings, "status_page"),
+        _served("evaluation", "workspace", settings, "evidently"),
         *(process for process in _debian(settings) if shutil.which(process.argv[0])),
     )
 
@@ -142,13 +143,14 @@ def _debian(settings: Settings) -> tuple[Process, ...]:
     )  # fmt: skip
 
 
-def _served(verb: str, settings: Settings, port: int, setting: str) -> Process:
+def _served(folder: str, verb: str, settings: Settings, section: str) -> Process:
+    port: int = getattr(settings, section).port
     return Process(
         name=verb,
-        argv=_command("serving", verb),
+        argv=_command(folder, verb),
         ready_url=f"http://{settings.serving.host}:{port}/health",
         port=port,
-        setting=setting,
+        setting=f"{section}.port",
     )
 
 

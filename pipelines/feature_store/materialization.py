@@ -24,7 +24,7 @@ from data_contracts.actions import Action
 from data_contracts.config import Settings
 from data_contracts.errors import BadInput, NothingToDo, WeirError
 from data_contracts.events import Event
-from pipelines.days import is_day
+from pipelines.days import is_day, is_unfinished
 from pipelines.enrichment import Enrichment, bare, in_order_of_time
 from pipelines.feature_store.freshness import newest_event, note_newest
 from pipelines.feature_store.offline import actions_of_day, days_of_log, events_of_day
@@ -84,7 +84,8 @@ def days_to_fold(
 ) -> list[str]:
     """The days of the lake that are not folded yet, in order, both ends included.
 
-    None begins where the last run ended, and ends with the lake. Raises NothingToDo where all are
+    None begins where the last run ended, and ends with the lake, less a day that is not over: a day
+    is folded once. Raises NothingToDo where all are
     folded; BadInput for a name that is no day, a folded day whose files are others now, and one
     that was not folded though a later one was.
     """
@@ -94,6 +95,7 @@ def days_to_fold(
     last = _last_day(states)
     first = from_day or last or ""
     wanted = [day for day in days_of_log(lake) if first <= day <= (to_day or "9999-12-31")]
+    wanted = [day for day in wanted if day == to_day or not is_unfinished(day)]
     pending = [day for day in wanted if not _is_folded(lake, states, day)]
     if pending and last is not None and pending[0] < last:
         raise BadInput(

@@ -19,10 +19,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from data_contracts.alerts import Alert
 from data_contracts.config import Settings
 from data_contracts.errors import NothingToDo
 from data_contracts.files import write_atomically
-from pipelines import lake
+from pipelines import alert_inbox, lake
 from pipelines.configured_encoder import encoder_file, encoder_version
 from pipelines.days import PENDING, days_to_do
 from pipelines.features.text.embedding_cache import CachedEncoder
@@ -31,10 +32,12 @@ from pipelines.features.text.token_encoder import encoder_of
 from pipelines.labelling.held_back_model import TextModel
 from pipelines.labelling.label_evidence import Answered, Judgement
 from pipelines.labelling.poisoning import SIGNIFICANCE, judge
+from pipelines.labelling.poisoning_alerts import poisoning_alerts
 from pipelines.labelling.queue import Answer, LabelQueue, open_label_queue
 from pipelines.labelling.queue_tables import ADJUDICATION
 from pipelines.near_duplicates import group_near_duplicates
 from pipelines.neighbours import clusters
+from pipelines.state import open_state
 
 BY = "check-labels"
 REPORTS = "label-checks"
@@ -49,7 +52,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """`python -m pipelines check-labels`: every day whose answers changed, or one day.
 
     The evidence of every batch is in `{reports}/label-checks/day=….json`. Raises NothingToDo
-    where no day has answers that were not checked.
+    where no day has answers that were not checked. Incident response hears of a quarantine.
     """
     queue = open_label_queue(settings.state_url, settings.labelling.lease_seconds)
     days = days_to_do(
@@ -63,6 +66,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
             judgements = check_day(queue, day, settings, encoder, datetime.now(UTC))
             if judgements is not None:
                 checked[day] = judgements
+                _tell(settings.state_url, poisoning_alerts(day, judgements, datetime.now(UTC)))
     if not checked and arguments.day == PENDING:
         raise NothingToDo(f"no new answers: {len(days)} days of the queue were checked before")
     judged = [one for judgements in checked.values() for one in judgements]
@@ -75,6 +79,17 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         "without_witness": [one.batch for one in judged if not one.findings],
         "reports": str(settings.reports / REPORTS),
     }
+
+
+def _tell(state_url: str, alerts: Sequence[Alert]) -> None:
+    if not alerts:
+        return
+    engine = open_state(state_url)
+    try:
+        alert_inbox.prepare(engine)
+        alert_inbox.put(engine, alerts, alerts[0].at)
+    finally:
+        engine.dispose()
 
 
 def check_day(

@@ -65,7 +65,9 @@ class LabelQueue:
     def enqueue(self, tasks: Sequence[NewTask], now: datetime) -> int:
         """Add the tasks, in their order, in one transaction; how many were new.
 
-        An event that has a task on that day keeps it as it is.
+        An event that has a task on that day keeps it as it is, but for one thing: where no chance
+        drew it before and one does now, the task is the drawing arm's, so that an event that was
+        looked at early is not missing from the audit.
         """
         if not tasks:
             return 0
@@ -73,7 +75,10 @@ class LabelQueue:
         with self._engine.begin() as connection:
             one_writer_at_a_time(connection, "label-enqueue")  # else two orders could deadlock
             statement = task_moves.insert_if_new(connection, TASKS, ["event_id", "day"])
-            return len(connection.execute(statement.returning(TASKS.c.id), rows).all())
+            new = len(connection.execute(statement.returning(TASKS.c.id), rows).all())
+            if new < len(rows):
+                task_moves.drawn_by_chance(connection, rows)
+            return new
 
     def lease(
         self,
@@ -161,6 +166,11 @@ class LabelQueue:
         """How many tasks each strategy has on a day, gold questions apart."""
         with reading(self._engine) as connection:
             return provenance.sampled(connection, day)
+
+    def events(self, day: str) -> set[str]:
+        """The events that have a task on a day."""
+        with reading(self._engine) as connection:
+            return set(connection.scalars(select(TASKS.c.event_id).where(TASKS.c.day == day)))
 
     def labels(self, day: str) -> list[Label]:
         """The finished labels of a day, in order of event and reviewer.

@@ -2,15 +2,19 @@
 
 Each arm's part of the budget follows from what its labels were worth so far; the audit's is
 fixed, and grows by the parts of arms that have nothing to judge. The same day, seed, events and
-scores choose the same tasks; a day is sampled once.
+scores choose the same tasks; a day is sampled once, when it is over.
+
+A day that is not over is never pending. By its name it is sampled so far, as often as somebody
+asks: its newest events are taken in, and the time-sensitive arm chooses of what nobody was given.
+That draw says nothing of the whole day, so the day stays pending.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +24,7 @@ import numpy as np
 from data_contracts.config import Labelling, Settings
 from data_contracts.errors import ConfigurationError
 from pipelines import lake
-from pipelines.days import days_to_do
+from pipelines.days import days_to_do, is_unfinished
 from pipelines.labelling.allocation import (
     AUDIT,
     Allocation,
@@ -85,11 +89,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     if arguments.budget is not None:
         labelling = labelling.model_copy(update={"budget": _checked(arguments.budget)})
     queue = open_label_queue(settings.state_url, labelling.lease_seconds)
-    sampled_days = queue.progress().keys()
+    so_far = is_unfinished(arguments.day)
+    if so_far:
+        _take_in(arguments.day, settings)
+    sampled_days = {day for day in queue.progress() if AUDIT in queue.sampled(day)}
     days = days_to_do(
         arguments.day,
         lake.days(settings.lake, "events"),
-        lambda day: day in sampled_days or _is_empty(settings.lake, day),
+        lambda day: day in sampled_days or is_unfinished(day) or _is_empty(settings.lake, day),
         where=f"{settings.lake}/events",
     )
     sampled: Counter[str] = Counter()
@@ -99,7 +106,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         maker = PoolMaker(settings.lake, settings.cache / "sampling", labelling, scorer, encoder)
         for day in days:
             if day not in sampled_days:
-                sample = sample_day(maker, day)
+                given = queue.events(day)
+                sample = sample_so_far(maker, day, given) if so_far else sample_day(maker, day)
                 tasks = new_tasks(sample, labelling, queue.known_answers(day))
                 queue.enqueue(tasks, datetime.now(UTC))
                 sample_report.write(sample, tasks, queue, settings.reports)
@@ -142,6 +150,22 @@ def sample_day(maker: PoolMaker, day: str) -> DaySample:
     return DaySample(day, selection, made, allocation, worth, drift, half_life, labelling.budget)
 
 
+def sample_so_far(maker: PoolMaker, day: str, given: Collection[str]) -> DaySample:
+    """The budget's worth of what is new in a day that is not over, less what was `given` before.
+
+    No audit: an event's chance in a part of the day is none of the day's.
+    """
+    quick = maker.labelling.model_copy(update={"flip_candidates": 0})  # no arm here ranks by them
+    made = replace(maker, labelling=quick).make(day)
+    arm, pool = time_sensitive(), made.pool.without(sorted(given))
+    budget = min(maker.labelling.budget, len(arm.eligible(pool)))
+    selection = arm.select(pool, budget, day_rng(day, maker.labelling.seed, f"so far {len(given)}"))
+    because = "the day is not over: what is new in it so far"
+    allocation = Allocation({arm.name: 1.0}, {arm.name: because})
+    wanted = maker.labelling.budget
+    return DaySample(day, selection, made, allocation, {}, None, HALF_LIFE_HOURS, wanted)
+
+
 def new_tasks(
     sample: DaySample, labelling: Labelling, known: Sequence[KnownAnswer]
 ) -> list[NewTask]:
@@ -175,6 +199,17 @@ def new_tasks(
         )
     rng = day_rng(sample.day, labelling.seed, "gold")
     return gold_tasks(tasks, known, labelling.gold_share, rng)
+
+
+def _take_in(day: str, settings: Settings) -> None:
+    """What landed or was decided on the day so far, held to the contract and to its expectations.
+
+    Raises BadInput where a critical expectation fails: nobody is shown what may be broken.
+    """
+    from pipelines import ingestion, validation
+
+    ingestion.run(argparse.Namespace(day=day), settings)
+    validation.run(argparse.Namespace(day=day), settings)
 
 
 def named_arms(labelling: Labelling) -> dict[str, Sampler]:

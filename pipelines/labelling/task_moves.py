@@ -181,6 +181,18 @@ def insert_if_new(
     return sqlite.insert(table).on_conflict_do_nothing(index_elements=known)
 
 
+def drawn_by_chance(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
+    """Tasks of these rows that no chance drew get the strategy and the chance of those that do."""
+    for row in rows:
+        if row["inclusion_probability"] is not None:
+            chosen = (
+                (TASKS.c.day == row["day"]) & (TASKS.c.event_id == row["event_id"])
+                & TASKS.c.inclusion_probability.is_(None) & TASKS.c.gold.is_(None)
+            )  # fmt: skip
+            values = {name: row[name] for name in ("strategy", "inclusion_probability")}
+            connection.execute(TASKS.update().where(chosen).values(values))
+
+
 def tasks(connection: Connection, ids: Sequence[int]) -> list[Task]:
     """These tasks as their holder sees them, in turn."""
     columns = [TASKS.c[name] for name in Task.__dataclass_fields__]

@@ -1,4 +1,4 @@
-"""The HTTP side of appeals: JSON for the platform and for reviewers, and a page for people.
+"""The HTTP side of appeals: JSON for the platform and for reviewers, and pages for people.
 
 | request | who | does |
 |---|---|---|
@@ -8,7 +8,8 @@
 | `GET /appeals/{id}`, `POST /appeals/{id}/take` | reviewer | reads, holds |
 | `POST /appeals/{id}/decide` `{decision, reason}` | reviewer | `uphold` or `overturn` |
 | `GET /success` | reviewer | how often appeals succeed, by reason and slice |
-| `GET /`, `POST /` | account | the page: a form with the token in it |
+| `GET /`, `POST /` | account | its page: see `account_pages` |
+| `GET /review` and below | reviewer | the queue and the decision in a browser: see `review` |
 | `GET /health` | everybody | |
 
 400 names field, value and remedy; 401 no valid token; 404 not known, or somebody else's; 409 the
@@ -22,33 +23,27 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
 
 import orjson
 from sqlalchemy.exc import OperationalError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from data_contracts.errors import BadInput, ServiceUnavailable, WeirError
 from pipelines.labelling.appeal_records import AppealRefused, Refusal
-from serving.appeals.desk import Answer, Desk
-from serving.appeals.page import page
+from serving.appeals.account_pages import AccountPages
+from serving.appeals.desk import Desk
+from serving.appeals.forms import Ask, body_of
 from serving.appeals.proof import NoProof
+from serving.appeals.review import ReviewPages
+from serving.appeals.sessions import Sessions
 
 STATUS_OF: Mapping[Refusal, int] = {
     "unknown": 404, "state": 409, "held": 409, "too_late": 409, "too_many": 429,
 }  # fmt: skip
-PAGE_HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
-Ask = Callable[[str, Mapping[str, Any]], Answer]  # token and what was given
 
 
 @dataclass(frozen=True)
@@ -101,13 +96,15 @@ class Application:
             Route(f"{one}/take", take, methods=["POST"]),
             Route(f"{one}/decide", decide, methods=["POST"]),
             Route("/success", success, methods=["GET"]),
-            Route("/", self._page, methods=["GET", "POST"]),
             Route("/health", _health, methods=["GET"]),
         ]
-        return Starlette(routes=routes)
+        sessions, limit = Sessions(desk.proof.key), self.maximum_body_bytes
+        accounts = AccountPages(desk, sessions, self._heard, limit)
+        reviewers = ReviewPages(desk, sessions, self._heard, limit)
+        return Starlette(routes=[*routes, *accounts.routes(), *reviewers.routes()])
 
     async def _json(self, request: Request, ask: Ask) -> Response:
-        body = await _body(request, self.maximum_body_bytes)
+        body = await body_of(request, self.maximum_body_bytes)
         if body is None:
             return _answer(413, {"error": f"the body is over {self.maximum_body_bytes} bytes"})
         try:
@@ -148,39 +145,9 @@ class Application:
             code = 503 if isinstance(error, (ServiceUnavailable, OperationalError)) else 500
             return code, {"error": "appeals cannot be heard now; ask again in a minute"}, {}
 
-    async def _page(self, request: Request) -> Response:
-        if request.method != "POST":
-            return HTMLResponse(page({}, None), headers=PAGE_HEADERS)
-        body = await _body(request, self.maximum_body_bytes)
-        if body is None:
-            return HTMLResponse(page({}, (413, {"error": "that is too long"})), 413, PAGE_HEADERS)
-        fields = {name: values[0] for name, values in parse_qs(_utf8(body)).items()}
-        token = fields.pop("token", "")
-        given = {name: fields.get(name, "") for name in ("event_id", "statement")}
-        status, said, headers = await run_in_threadpool(self._heard, self.desk.submit, token, given)
-        content = page(given, (status, said))
-        return HTMLResponse(content, status, {**PAGE_HEADERS, **headers})
-
-
-async def _body(request: Request, limit: int) -> bytes | None:
-    """The body, or None where it is over the limit; no more than that is read."""
-    body = b""
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                return None
-    except ClientDisconnect:
-        return b""
-    return body
-
 
 def _query(request: Request) -> dict[str, str]:
     return dict(request.query_params)
-
-
-def _utf8(body: bytes) -> str:
-    return body.decode("utf-8", "replace")
 
 
 def _answer(

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from data_contracts.errors import BadInput, ContractViolation
+from evaluation.monitoring.business_appeals import Success, success
 from pipelines.labelling.appeal_records import Appeal, AppealRefused
 from pipelines.labelling.appeal_tables import APPEAL_STATES
 from pipelines.labelling.appeals import LONGEST_REASON, AppealStore, Decision
@@ -15,7 +16,6 @@ from serving.appeals.contested import Verdicts
 from serving.appeals.effects import Effects
 from serving.appeals.pace import Pace
 from serving.appeals.proof import Proof
-from serving.appeals.success import Success, success
 
 LONGEST_EVENT_ID = 128
 Answer = tuple[int, dict[str, Any]]  # HTTP status and JSON

@@ -23,7 +23,7 @@ class DagRuns:
     dag_id: str = "challenger_rollout"
     _session: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
-    def start(self, run_id: str, conf: Mapping[str, str]) -> str | None:
+    def start(self, run_id: str, conf: Mapping[str, str | int]) -> str | None:
         """Start the run of this id; the state of the one that there is already, else None.
 
         Raises ServiceUnavailable where Airflow does not answer, WeirError where it refuses.
@@ -31,10 +31,16 @@ class DagRuns:
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
         answer = self._send("POST", f"/dags/{self.dag_id}/dagRuns", json=body)
         if answer.status_code == httpx.codes.CONFLICT:
-            there = _checked(self._send("GET", f"/dags/{self.dag_id}/dagRuns/{run_id}"))
-            return str(there.json()["state"])
+            return self.state_of(run_id)
         _checked(answer)
         return None
+
+    def state_of(self, run_id: str) -> str | None:
+        """Of the run of this id: queued, running, success or failed; None where there is none."""
+        answer = self._send("GET", f"/dags/{self.dag_id}/dagRuns/{run_id}")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return str(_checked(answer).json()["state"])
 
     def newest(self, limit: int = 100) -> list[dict[str, Any]]:
         """The newest runs as Airflow says them, newest first; `dag_id` "~" stands for all DAGs."""

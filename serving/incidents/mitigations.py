@@ -18,6 +18,7 @@ from serving.incidents.releases import (
     RollBackRelease,
     ShadowForInvestigation,
 )
+from serving.incidents.sample_now import Runs, SampleNow
 from serving.rollout.store import Clock, RolloutStore
 
 SERVER = "model server"
@@ -30,8 +31,9 @@ def mitigations(
     limits: dict[MitigationName, Limits],
     clock: Clock,
     refusal: Refusal,
+    sampling: Runs | None = None,
 ) -> dict[MitigationName, Mitigation]:
-    """One implementation of every mitigation that has limits."""
+    """One implementation of every mitigation that has limits; `sampling`: Airflow's runs of it."""
 
     def switch(name: MitigationName, held: switches.Name, field: str = "") -> HeldSwitch:
         def value(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,6 +43,9 @@ def mitigations(
 
         heeded_by = None if held == switches.FREEZE_TRAINING else SERVER  # a step asks as it begins
         return HeldSwitch(engine, held, value, clock, heeded_by)
+
+    def check_sampling(parameters: Mapping[str, Any]) -> None:
+        check_parameters("sample_now", dict(parameters), limits)
 
     def released_within() -> timedelta:
         hours = limits["roll_back_release"].released_within_hours
@@ -57,5 +62,6 @@ def mitigations(
         "tighten_thresholds": lambda: switch("tighten_thresholds", switches.THRESHOLD_SHIFT),
         "shed": lambda: switch("shed", switches.ADMISSION_SHARES, "shares"),
         "freeze_training": lambda: switch("freeze_training", switches.FREEZE_TRAINING),
+        "sample_now": lambda: SampleNow(sampling, check_sampling, clock),
     }
     return {name: made[name]() for name in limits}

@@ -20,7 +20,7 @@ from data_contracts.yaml_files import read_yaml
 
 MitigationName = Literal[
     "abort_rollout", "roll_back_release", "shadow_for_investigation", "prefilter_only",
-    "loosen_thresholds", "tighten_thresholds", "shed", "freeze_training",
+    "loosen_thresholds", "tighten_thresholds", "shed", "freeze_training", "sample_now",
 ]  # fmt: skip
 Undo = Literal["by_hand", "on_resolve"]
 FOR_PEOPLE: dict[MitigationName, str] = {
@@ -32,6 +32,7 @@ FOR_PEOPLE: dict[MitigationName, str] = {
     "tighten_thresholds": "act upon more events",
     "shed": "turn away traffic that can wait",
     "freeze_training": "let no scheduled training begin",
+    "sample_now": "ask people to look at today's events now",
 }
 
 
@@ -39,13 +40,15 @@ class Limits(Section):
     """Of one mitigation, over all incidents. The rest are safety limits, which bind people too.
 
     `strongest_log_odds`: how far thresholds may move. `least_shares`: of the waiting room that
-    classes keep. `released_within_hours`: an older release is not rolled back.
+    classes keep. `released_within_hours`: an older release is not rolled back. `most_reviews`: that
+    people are asked for at once.
     """
 
     per_hour: Positive
     strongest_log_odds: Annotated[float, Field(gt=0)] | None = None
     least_shares: dict[Priority, Share] = Field(default_factory=dict)
     released_within_hours: Annotated[float, Field(gt=0)] | None = None
+    most_reviews: Positive | None = None
 
 
 class Match(Section):
@@ -129,12 +132,14 @@ def check_parameters(
 ) -> None:
     """Raises ValueError for parameters that the mitigation does not take, or beyond its limits."""
     known = {"loosen_thresholds": {"log_odds"}, "tighten_thresholds": {"log_odds"},
-             "shed": {"shares"}}.get(mitigation, set())  # fmt: skip
+             "shed": {"shares"}, "sample_now": {"budget"}}.get(mitigation, set())  # fmt: skip
     if set(parameters) != known:
         raise ValueError(f"{mitigation} takes {sorted(known)}, not {sorted(parameters)}")
     bounds = limits[mitigation]
     if "log_odds" in known:
         _check_shift(mitigation, float(parameters["log_odds"]), bounds.strongest_log_odds)
+    if "budget" in known:
+        _check_budget(parameters["budget"], bounds.most_reviews)
     for name, share in parameters.get("shares", {}).items():
         least = bounds.least_shares.get(name)
         if least is None or not least <= share <= 1:
@@ -147,6 +152,13 @@ def check_parameters(
 def load_playbooks(path: Path) -> Playbooks:
     """Raises ConfigurationError that names the field."""
     return read_yaml(Playbooks, path, "incidents.playbooks")
+
+
+def _check_budget(budget: object, most: int | None) -> None:
+    if most is None:
+        raise ValueError("sample_now: give its limit most_reviews")
+    if not isinstance(budget, int) or not 1 <= budget <= most:
+        raise ValueError(f"sample_now: budget = {budget}: give 1 to {most} reviews")
 
 
 def _check_shift(mitigation: str, log_odds: float, strongest: float | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from pipelines.state import open_state
 from serving.appeals.proof import ACCOUNT, REVIEWER, signed
 from tests.appeal_cases import Home, event, line, verdict
 from tests.performance.platform_emulator import platform_emulator
+from tests.stand_ins.ports import free_port
 
 START_SECONDS, STOP_SECONDS = 60.0, 20.0
 
@@ -38,7 +38,7 @@ def test_an_appeal_is_heard_by_the_service_and_undone_at_the_platform(tmp_path: 
     home.record([line(verdict("e1"), mine, now)])
     home.land([mine], day)
     engine.dispose()
-    port = _free_port()
+    port = free_port()
     with platform_emulator(key) as platform:
         environment = {
             **os.environ, "WEIR_HOME": str(tmp_path), "WEIR__APPEALS__PORT": str(port),
@@ -86,10 +86,3 @@ def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
         except httpx.HTTPError:
             time.sleep(0.1)
     pytest.fail("it was not ready in time")
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port

@@ -85,7 +85,9 @@ def online(log: Log, folder: Path) -> Past:
     """Read, then told, one by one; the second half in another process over the same store."""
     happened = list(in_order_of_time(log.events, log.actions))
     half = len(happened) // 2
-    with multiprocessing.get_context("forkserver").Pool(1, maxtasksperchild=1) as processes:
+    fresh_processes = multiprocessing.get_context("forkserver")
+    fresh_processes.set_forkserver_preload([__name__])  # both begin with what is imported once
+    with fresh_processes.Pool(1, maxtasksperchild=1) as processes:
         parts = [
             processes.apply(_served, (part, folder)) for part in (happened[:half], happened[half:])
         ]

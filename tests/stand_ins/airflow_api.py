@@ -19,7 +19,7 @@ class AirflowStandIn:
     """`runs`: id to conf, in the order of their start; `down` answers everything with 503."""
 
     url: str = ""
-    runs: dict[str, dict[str, str]] = field(default_factory=dict)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     down: bool = False
     tokens_given: int = 0
@@ -48,7 +48,8 @@ def airflow_stand_in() -> Iterator[AirflowStandIn]:
 
         def do_GET(self) -> None:
             run_id = self.path.rpartition("/")[2]
-            self._answer(200, {"state": airflow.states.get(run_id, "running")})
+            known = run_id in airflow.runs or run_id in airflow.states
+            self._answer(200 if known else 404, {"state": airflow.states.get(run_id, "running")})
 
         def _answer(self, status: int, body: dict[str, Any]) -> None:
             content = json.dumps(body).encode()

@@ -16,12 +16,14 @@ from data_contracts.errors import ConfigurationError
 from evaluation.monitoring.anomaly import MULTIVARIATE, UNIVARIATE
 from evaluation.monitoring.anomaly.base import Detector
 from evaluation.monitoring.anomaly.causes import Cause
+from evaluation.monitoring.anomaly.forecast_surprise import ForecastSurprise
 from evaluation.monitoring.anomaly.forecasts import expected
 from evaluation.monitoring.anomaly.mahalanobis import RobustMahalanobis
 from evaluation.monitoring.anomaly.series import Floats, Series, together
 
 ONE, SEVERAL = "Anomaly", "AnomalyTogether"  # names of the alerts
 ORDINARY = 0.99  # share of the past errors inside of the band that an alert shows
+SUDDEN = ForecastSurprise(spans=(1,))  # the last row alone: what means over spans say hours later
 WhyAt = Callable[[str, float], Cause]  # series (path), time (seconds since 1970)
 
 
@@ -50,13 +52,17 @@ class Watch:
         return sorted([*alone, *joint], key=lambda one: (one.severity_hint != "page", one.name))
 
     def _alone(self, series: Mapping[str, Series], why: WhyAt) -> list[Alert]:
-        detector = UNIVARIATE[self.settings.detector]
-        threshold = self.settings.threshold + log10(max(len(series), 1))
+        many = log10(max(len(series), 1))
+        rules = (
+            (UNIVARIATE[self.settings.detector], self.settings.threshold + many),
+            (SUDDEN, self.settings.sudden_threshold + many),
+        )
         found = []
         for path, one in series.items():
-            score = _last(detector, one)
-            if score >= threshold:
-                found.append(self._alert_of(path, one, score, threshold, why))
+            scored = ((_last(detector, one), threshold) for detector, threshold in rules)
+            above = next((pair for pair in scored if pair[0] >= pair[1]), None)
+            if above is not None:
+                found.append(self._alert_of(path, one, *above, why))
         return found
 
     def _alert_of(
@@ -66,7 +72,10 @@ class Watch:
         forecast = expected(one, column)
         margin = float(pd.Series(np.abs(column - forecast))[:-1].quantile(ORDINARY))
         value, usual = float(column[-1]), float(forecast[-1])
-        hint: Literal["page", "ticket"] = "page" if path in self.settings.pages else "ticket"
+        side = "above" if value > usual else "below"
+        hint: Literal["page", "ticket"] = (
+            "page" if self.settings.pages.get(path) == side else "ticket"
+        )
         return Alert(
             name=ONE, severity_hint=hint, subject={"series": path},
             value=value, expected=usual, low=usual - margin, high=usual + margin,

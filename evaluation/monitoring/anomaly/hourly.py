@@ -6,171 +6,95 @@ contradictions from the decision records of the window and of a window of equal 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
+from math import isclose
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
 from data_contracts.alerts import Alert
 from data_contracts.config import Anomalies, Settings
-from data_contracts.verdicts import DecisionRecord
 from evaluation.monitoring.anomaly.alerting import Watch
-from evaluation.monitoring.anomaly.causes import (
-    Cause,
-    Measure,
-    Tally,
-    moved,
-    releases,
-    shifted,
-    tally,
-)
+from evaluation.monitoring.anomaly.causes import Cause, Measure, moved, releases, shifted
 from evaluation.monitoring.anomaly.consistency import (
-    Decided,
     alert_of_check,
     differently_decided_duplicates,
     overruled_specialists,
 )
-from evaluation.monitoring.anomaly.series import Floats, read_reports
+from evaluation.monitoring.anomaly.feature_breaks import feature_breaks
+from evaluation.monitoring.anomaly.recent import Recent, columns, read_recent
+from evaluation.monitoring.anomaly.series import REPORTS, from_reports
 
 ARRIVALS = ("decisions", "requests", "mirrored")  # last words of paths
-DAY = timedelta(days=1)
-UNKNOWN = "unknown"
-WARM_UP = "weir-warm-up-"
-Records = Sequence[DecisionRecord]
+FEATURES, STAGES = 0, 1
+FEWEST_CASES = 20  # of a check: one pair of duplicates is no share
+Report = Mapping[str, Any]
 
 
-def anomalies(settings: Settings, now: datetime) -> list[Alert]:
-    """Alerts of the hour that ends at `now`: series, groups of series, contradictions."""
+def anomalies(
+    settings: Settings,
+    now: datetime,
+    hours: float | None = None,
+    current: Report | None = None,
+    recent: Recent | None = None,
+) -> list[Alert]:
+    """Alerts of the window that ends at `now`: series, groups of series, contradictions.
+
+    `hours` (None: as configured) is its length; `current` its report, where that is not written
+    yet, or else the latest one that is; `recent` its decisions, where they are read already.
+    """
     watched = settings.monitoring.anomalies
-    window = timedelta(hours=settings.monitoring.window_hours)
-    series = read_reports(settings.reports / "monitoring", watched.history_hours)
-    records = read_records(settings.home / "decisions", now - DAY - window, now)
-    current = _between(records, now - window, now)
-    before = _between(records, now - DAY - window, now - DAY) or _between(
-        records, now - 2 * window, now - window
-    )
-    why = lambda path, _: cause(path, before, current, records, now, watched)  # noqa: E731
-    return [*Watch(watched).alerts(series, why), *contradictions(current, watched, now)]
+    length = hours or settings.monitoring.window_hours
+    past = reports(settings.reports / "monitoring", length)
+    rows = [*([current] if current else []), *islice(past, watched.history_hours)]
+    seen = recent or read_recent(settings.home / "decisions", now, timedelta(hours=length))
+    why = lambda path, _: cause(path, seen, now, watched)  # noqa: E731
+    found = Watch(watched).alerts(from_reports(rows), why)
+    broken = feature_breaks(*columns(seen.before, seen.current, FEATURES), now)
+    return [*found, *contradictions(seen, watched, now), *broken]
 
 
-def contradictions(records: Records, watched: Anomalies, now: datetime) -> list[Alert]:
-    """Decisions of one window that contradict each other."""
-    decided = [Decided(one.verdict, str(one.event.get("text", ""))) for one in records]
+def reports(folder: Path, hours: float) -> Iterator[dict[str, Any]]:
+    """The monitoring reports of windows of so many hours, the latest first.
+
+    What other windows counted is no part of the same series. One that does not say its length is
+    taken to be of the usual one; one that cannot be read is left out.
+    """
+    for path in sorted(folder.glob(REPORTS), reverse=True):
+        try:
+            report = orjson.loads(path.read_bytes())
+            if isclose(report["window"].get("hours", hours), hours):
+                yield report
+        except (OSError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            continue
+
+
+def contradictions(recent: Recent, watched: Anomalies, now: datetime) -> list[Alert]:
+    """Decisions of the last window that contradict each other."""
     checks = (
-        *overruled_specialists(one.verdict for one in records),
-        differently_decided_duplicates(decided),
+        *overruled_specialists(one.verdict for one in recent.latest),
+        differently_decided_duplicates(recent.latest),
     )
-    found = (alert_of_check(check, watched.maximum_contradicted_share, now) for check in checks)
+    enough = [check for check in checks if check.cases >= FEWEST_CASES]
+    found = (alert_of_check(check, watched.maximum_contradicted_share, now) for check in enough)
     return [alert for alert in found if alert is not None]
 
 
-def cause(
-    path: str, before: Records, after: Records, since: Records, at: datetime, watched: Anomalies
-) -> Cause:
-    """What moved between two windows; `since` is where releases are looked for.
+def cause(path: str, recent: Recent, at: datetime, watched: Anomalies) -> Cause:
+    """What moved between the window before and the last one.
 
     No release of ours makes people send more or less, so for arrivals none is named.
     """
+    before, after = recent.before, recent.current
     arrivals = path.rsplit(".", 1)[-1] in ARRIVALS
     measure: Measure = "rate" if "rate" in path else "count"
-    decided = ((_time(one), _versions(one)) for one in since)
+    within = timedelta(hours=watched.release_hours)
     return Cause(
-        slices=moved(_tally(before), _tally(after), measure) if before else (),
-        features=shifted(*_columns(before, after, _features)),
-        stages=shifted(*_columns(before, after, _stages)),
-        releases=() if arrivals else releases(decided, at, timedelta(hours=watched.release_hours)),
+        slices=moved(before.tally, after.tally, measure) if before.decisions else (),
+        features=shifted(*columns(before, after, FEATURES)),
+        stages=shifted(*columns(before, after, STAGES)),
+        releases=() if arrivals else releases(recent.versions, at, within),
     )
-
-
-def read_records(folder: Path, start: datetime, end: datetime) -> list[DecisionRecord]:
-    """Decisions about users' events in [start, end), in order of time.
-
-    Mirrored ones, warm-ups and lines that are no records are left out.
-    """
-    recent = (
-        path for path in sorted(folder.glob("*.jsonl")) if path.stat().st_mtime >= start.timestamp()
-    )
-    records = (record for path in recent for record in _lines(path))
-    counted = (
-        one for one in records if not one.mirrored and not one.verdict.event_id.startswith(WARM_UP)
-    )
-    return sorted((one for one in counted if start <= _time(one) < end), key=_time)
-
-
-def slices_of(record: DecisionRecord) -> dict[str, str]:
-    """The slices that a decision belongs to; no value is what a user wrote."""
-    event, verdict = record.event, record.verdict
-    media: Sequence[Mapping[str, Any]] = event.get("media") or ()
-    kinds = sorted({str(one.get("kind", UNKNOWN)) for one in media})
-    return {
-        "language": str(event.get("language") or UNKNOWN),
-        "modality": "+".join(("text", *kinds)),
-        "country": str((event.get("context") or {}).get("country") or UNKNOWN),
-        "arm": verdict.arm,
-    }
-
-
-def _lines(path: Path) -> Iterator[DecisionRecord]:
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                yield DecisionRecord.from_record(orjson.loads(line))
-            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-                continue  # torn, or no record: ingestion names it
-
-
-def _time(record: DecisionRecord) -> datetime:
-    return datetime.fromisoformat(record.decided_at)
-
-
-def _between(records: Records, start: datetime, end: datetime) -> list[DecisionRecord]:
-    return [one for one in records if start <= _time(one) < end]
-
-
-def _tally(records: Records) -> Tally:
-    return tally((slices_of(one), one.verdict.action != "allow") for one in records)
-
-
-def _versions(record: DecisionRecord) -> dict[str, str]:
-    verdict = record.verdict
-    return {
-        "model_version": verdict.model_version, "threshold_version": verdict.threshold_version,
-    }  # fmt: skip
-
-
-def _features(record: DecisionRecord) -> dict[str, float]:
-    """Numbers of the event's context by name."""
-    return _numbers(record.event.get("context") or {})
-
-
-def _stages(record: DecisionRecord) -> dict[str, float]:
-    """Scores of the stages that ran, by name."""
-    stages = record.verdict.stages
-    return {stage.name: stage.score for stage in stages if stage.score is not None}
-
-
-def _numbers(context: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in context.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    }
-
-
-def _columns(
-    before: Records, after: Records, numbers: Callable[[DecisionRecord], Mapping[str, float]]
-) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """float64[n] by name of both windows, NaN where a record has no such number.
-
-    Both have every name, so that what is gone altogether is seen to be missing.
-    """
-    sides = [[numbers(one) for one in records] for records in (before, after)]
-    names = sorted({name for rows in sides for row in rows for name in row})
-    first, second = (
-        {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
-        for rows in sides
-    )
-    return first, second

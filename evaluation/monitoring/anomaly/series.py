@@ -124,7 +124,10 @@ def together(series: Mapping[str, Series], columns: Sequence[str]) -> Series:
     return Series(first, np.column_stack([series[name].values for name in columns]), tuple(columns))
 
 
-_NO_MEASUREMENT = {"window", "low", "high", "of", "days"}
+_NO_MEASUREMENT = {
+    "window", "low", "high", "of", "days",
+    "mirrored",  # copies that a rollout makes of its own accord
+}  # fmt: skip
 
 
 def _numbers(value: object, path: tuple[str, ...]) -> Iterator[tuple[str, float]]:

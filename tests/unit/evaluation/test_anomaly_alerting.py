@@ -85,11 +85,28 @@ def test_a_series_that_wakes_nobody_is_a_ticket() -> None:
     assert [one.severity_hint for one in alerts] == ["ticket"]
 
 
+def test_one_hour_far_out_is_told_in_that_hour_and_need_not_last() -> None:
+    """Means over spans of hours would say so hours later."""
+    sudden = rates(last=0.35)
+    slow = WATCHED.model_copy(update={"sudden_threshold": 99.0, "threshold": 99.0})
+    assert Watch(slow).alerts({POSITIVE: sudden}, nothing) == []
+    at_once = slow.model_copy(update={"sudden_threshold": WATCHED.sudden_threshold})
+    assert [one.name for one in Watch(at_once).alerts({POSITIVE: sudden}, nothing)] == ["Anomaly"]
+
+
+def test_a_series_wakes_somebody_on_one_side_only() -> None:
+    """More people acted upon is a page; fewer, as in a burst of benign traffic, is none."""
+    (above,) = Watch(WATCHED).alerts({POSITIVE: rates(last=0.5)}, nothing)
+    (below,) = Watch(WATCHED).alerts({POSITIVE: rates(last=0.0)}, nothing)
+    assert (above.severity_hint, below.severity_hint) == ("page", "ticket")
+
+
 def test_more_series_ask_for_more_surprise() -> None:
     """So that watching a thousand series raises no more false alerts than watching one."""
     odd = rates(last=0.35)
     score = float(UNIVARIATE[WATCHED.detector].scores(odd)[-1])
-    watch = Watch(WATCHED.model_copy(update={"threshold": score - 0.3}))
+    changed = {"threshold": score - 0.3, "sudden_threshold": 99.0}
+    watch = Watch(WATCHED.model_copy(update=changed))
     assert len(watch.alerts({"odd": odd}, nothing)) == 1
     others = {f"s{seed}": rates(seed=seed) for seed in (5, 6)}
     assert watch.alerts({"odd": odd, **others}, nothing) == []  # 0.3 < log10(3)

@@ -179,7 +179,7 @@ def test_a_decision_that_no_label_reached_yet_is_told_as_a_gap(settings: Setting
 def test_an_empty_home_gives_a_report_of_gaps_and_a_page(settings: Settings) -> None:
     report = monitor.observe(settings, NOW, hours=1)
     assert report["alarms"] == []
-    assert len(report["gaps"]) == 4
+    assert len(report["gaps"]) == 6
     assert orjson.loads(orjson.dumps(report)) == report
     assert "no decision in this window" in page(report)
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from scipy.stats import fisher_exact
 
+from evaluation.monitoring.business_appeals import SIGNIFICANCE, Rate, success
 from pipelines.labelling.appeal_records import Appeal, Contested
-from serving.appeals.success import SIGNIFICANCE, Rate, success
 from tests.appeal_cases import NOW
 
 ABOUT = Contested(
