@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from evaluation.monitoring.drift.columns import CATEGORIES, NUMBERS, SCORE
 from evaluation.monitoring.drift.embeddings import EmbeddingDrift
 from evaluation.monitoring.drift.judging import FeatureDrift
 from evaluation.monitoring.drift.lake_drift import LakeDrift
+from evaluation.monitoring.evidently_workspace import DRIFT, add_snapshot
+from evaluation.monitoring.raised import attempted
 from pipelines import alert_inbox, lake
 from pipelines.days import days_to_do
 from pipelines.state import open_state
@@ -89,7 +92,11 @@ def _drift_of(
         maximum = settings.monitoring.maximum_drifted_share
         record |= _judged(features, embeddings, day, maximum, now)
         html = folder / f"{day}.html"
-        draw_page(watch.frame(backend, [day]), watch.frame(backend, before), html, maximum)
+        snapshot = draw_page(
+            watch.frame(backend, [day]), watch.frame(backend, before), html, maximum, day
+        )
+        keep = partial(add_snapshot, settings.home, DRIFT, snapshot, settings.evidently.kept_runs)
+        attempted("Evidently's workspace", keep, [])
         record["html"] = str(html)
     write_atomically(folder / f"{day}.json", orjson.dumps(record, option=orjson.OPT_INDENT_2))
     return record
@@ -123,9 +130,12 @@ def _judged(
 
 
 def draw_page(
-    current: pd.DataFrame, reference: pd.DataFrame, html: Path, maximum_share: float
-) -> None:
-    """Evidently's drift report of two samples; the score takes part where both have enough."""
+    current: pd.DataFrame, reference: pd.DataFrame, html: Path, maximum_share: float, day: str
+) -> Any:
+    """Evidently's drift report of two samples; the score takes part where both have enough.
+
+    Returns Evidently's snapshot, as of the `day`.
+    """
     numbers = list(NUMBERS)
     if min(current[SCORE].count(), reference[SCORE].count()) >= MINIMUM_ROWS:
         numbers.append(SCORE)
@@ -144,8 +154,10 @@ def draw_page(
         snapshot = Report([preset]).run(
             Dataset.from_pandas(current[columns], data_definition=definition),
             Dataset.from_pandas(reference[columns], data_definition=definition),
+            timestamp=datetime.fromisoformat(day),
         )
         write_atomically(html, snapshot.get_html_str(as_iframe=False).encode())
+        return snapshot
 
 
 def _raise(state_url: str, alerts: Iterable[Alert], now: datetime) -> None:

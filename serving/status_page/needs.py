@@ -44,6 +44,7 @@ def needs(facts: Facts, playbooks: Playbooks | None, settings: Settings) -> tupl
             _incident(one, state, playbooks)
             for one in sorted(state.incidents, key=lambda one: SEVERITIES.index(one.severity))
         ]
+        found += _of_beginning(state, settings)
         found += _of_response(state)
         found += _of_holds(state)
         found += _of_rollout(state)
@@ -81,6 +82,15 @@ def _urgency(incident: Incident) -> Urgency:
     if urgency == "now" and (incident.acknowledged_by or incident.state == "monitoring"):
         return "today"
     return urgency
+
+
+def _of_beginning(state: State, settings: Settings) -> Iterator[Need]:
+    if state.champion is None and state.rollout is None:
+        yield Need(
+            "soon", "No model is live yet",
+            "Ingest days and label them; a first training, its gates and an approval follow.", "",
+            f"{settings.approval.airflow_url}/dags/daily_ingest", "in Airflow",
+        )  # fmt: skip
 
 
 def _of_response(state: State) -> Iterator[Need]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from data_contracts.config import Settings, load_settings
@@ -31,9 +31,18 @@ PORTS = (
 SLOT_PORTS = 6
 NEVER = "0 0 29 2 *"
 INTERVAL_MINUTES = 2  # between two runs of the monitor, and as long is its window
+# The champion's days are few and large: each costs Airflow about as much, whatever is in it.
+CHAMPION_WITH: Mapping[str, str] = {
+    "WEIR__TRAFFIC__DAYS": "4",
+    "WEIR__TRAFFIC__EVENTS_PER_DAY": "1600",
+    "WEIR__LABELLING__BUDGET": "800",
+}
 # What differs from `make run` while the loop is tried; everything else is infra/config/local.yaml.
 TRIED_WITH: Mapping[str, str] = {
     "WEIR__TRAINING__MINIMUM_NEW_LABELS": "200",  # as in base.yaml
+    "WEIR__LABELLING__REFERENCE_DAYS": CHAMPION_WITH[
+        "WEIR__TRAFFIC__DAYS"
+    ],  # half are not taken in
     "WEIR__ORCHESTRATION__SCHEDULES__HOURLY_MONITORING": f"*/{INTERVAL_MINUTES} * * * *",
     "WEIR__MONITORING__WINDOW_HOURS": f"{INTERVAL_MINUTES / 60:.6f}",
 }
@@ -58,8 +67,7 @@ class Running:
 @contextmanager
 def running_stack(home: Path) -> Iterator[Running]:
     """Start it, bring up the champion, begin to monitor; stopped at the end whatever happened."""
-    environment = _environment(home)
-    os.environ.update(environment)
+    os.environ.update(_environment(home) | CHAMPION_WITH)
     settings = load_settings()
     create_local_secrets(home)
     try:
@@ -79,7 +87,10 @@ def _environment(home: Path) -> dict[str, str]:
     first = free_ports(len(PORTS) + SLOT_PORTS)
     ports = {f"WEIR__{name}": str(first + at) for at, name in enumerate(PORTS)}
     mlflow = f"http://127.0.0.1:{ports['WEIR__LOCAL__MLFLOW_PORT']}"
+    days = int(CHAMPION_WITH["WEIR__TRAFFIC__DAYS"])
+    first_day = datetime.now(UTC).date() - timedelta(days=days)  # the days end with yesterday
     return {
+        "WEIR__TRAFFIC__FIRST_DAY": first_day.isoformat(),
         "WEIR_HOME": str(home), "WEIR_ENV": "local", "OMP_NUM_THREADS": "1", **ports,
         "WEIR__SERVING__FIRST_SLOT_PORT": str(first + len(PORTS)),
         "WEIR__REGISTRY__TRACKING_URI": mlflow,

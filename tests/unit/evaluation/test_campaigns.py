@@ -18,8 +18,8 @@ from evaluation.monitoring import campaigns
 from evaluation.monitoring.campaign_groups import growing, predicted_chance, senders
 from evaluation.monitoring.campaign_posts import Post, decided_posts, sides_of
 from evaluation.monitoring.campaigns import Labelled, campaign_alerts, is_known_ham
-from evaluation.monitoring.known_campaigns import KnownCampaigns
 from pipelines import lake
+from pipelines.known_campaigns import KnownCampaign, KnownCampaigns
 from pipelines.live_events import WARM_UP
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -73,7 +73,7 @@ def usual() -> list[Post]:
 
 def found(given: Sequence[Post]) -> list[Any]:
     sides = sides_of(given, START, campaigns.MOST_NOW, campaigns.MOST_BEFORE)
-    return campaigns.new_campaigns(sides, TopicEncoder())
+    return growing(sides.now, sides.before, *campaigns.embedded(sides, TopicEncoder()))
 
 
 @pytest.fixture
@@ -204,20 +204,45 @@ def test_a_sample_is_bounded_and_the_same_whatever_the_order() -> None:
     assert one == other
 
 
+def test_a_campaign_is_not_over_because_its_own_posts_have_become_usual(
+    settings: Settings,
+) -> None:
+    write(settings, [*usual(), *posts("pictures", 12, NOW - MINUTE)])
+    (first,) = alerts(settings)
+    for minute in range(1, 12):
+        at = NOW + minute * MINUTE
+        write(settings, [*ordinary(at, 3), *posts("pictures", 6, at)])
+    later = NOW + 12 * MINUTE
+    sides = sides_of(
+        decided_posts(settings.home / "decisions", NOW - 40 * MINUTE, later),
+        later - 2 * MINUTE, 1000, 1000,
+    )  # fmt: skip
+    assert growing(sides.now, sides.before, *campaigns.embedded(sides, TopicEncoder())) == []
+    write(settings, posts("pictures", 12, later - MINUTE / 2))
+    (again,) = alerts(settings, later)
+    assert again.fingerprint == first.fingerprint
+    assert "first seen 2026-01-05 11:59" in again.likely_cause
+    write(settings, [*ordinary(later + MINUTE, 5)])
+    assert alerts(settings, later + 3 * MINUTE) == []
+
+
 def test_what_another_encoder_saw_is_forgotten(tmp_path: Path) -> None:
     path, centre = tmp_path / "known.json", np.array([1, 0], np.float32)
     first = KnownCampaigns(path, "a")
-    assert first.id_of(centre, "x", NOW) == "x"
+    assert first.see(KnownCampaign("x", NOW, NOW, 0.5, centre)).id == "x"
     first.save(NOW)
-    assert KnownCampaigns(path, "a").id_of(centre, "y", NOW) == "x"
-    assert KnownCampaigns(path, "b").id_of(centre, "y", NOW) == "y"
+    later = KnownCampaign("y", NOW + MINUTE, NOW + MINUTE, 9.0, centre)
+    kept = KnownCampaigns(path, "a").see(later)
+    assert (kept.id, kept.first, kept.last, kept.expected) == ("x", NOW, NOW + MINUTE, 0.5)
+    assert KnownCampaigns(path, "b").see(later).id == "y"
+    assert [one.id for one in KnownCampaigns(path, "a").seen_since(NOW)] == ["x"]
+    assert KnownCampaigns(path, "a").seen_since(NOW + MINUTE) == []
     path.write_bytes(b"{")
-    assert KnownCampaigns(path, "a").id_of(centre, "z", NOW) == "z"
+    assert KnownCampaigns(path, "a").see(later).id == "y"
 
 
-def test_too_few_posts_ask_no_encoder() -> None:
+def test_too_few_posts_ask_no_encoder(settings: Settings) -> None:
     encoder = TopicEncoder()
-    sides = sides_of(posts("a", 20, NOW), START, 100, 100)
-    assert campaigns.new_campaigns(sides, encoder) == []
+    write(settings, posts("a", 20, NOW - MINUTE))
+    assert campaign_alerts(settings, NOW, WINDOW_HOURS, encoder) == []
     assert encoder.asked == []
-    assert growing(sides.now, [], np.eye(20, dtype=np.float32), np.empty((0, 20), np.float32)) == []

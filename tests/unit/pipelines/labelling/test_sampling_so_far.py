@@ -7,7 +7,9 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
 
 from data_contracts.config import Settings, load_settings
@@ -17,7 +19,7 @@ from data_contracts.verdicts import DecisionRecord, Verdict
 from pipelines import lake
 from pipelines.labelling import sampling
 from pipelines.labelling.queue import NewTask, open_label_queue
-from pipelines.labelling.samplers.base import Draw
+from pipelines.labelling.samplers.base import Draw, Pool
 
 DAY, EVENTS, BUDGET = "2026-01-05", 40, 12
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -106,3 +108,15 @@ def test_an_event_that_was_looked_at_early_counts_for_the_audit_that_draws_it_la
     (label,) = queue.labels(DAY)
     assert (label.strategy, label.inclusion_probability) == ("audit", 0.25)
     assert lake.days(settings.lake, "events") == []
+
+
+def test_posts_like_a_campaign_that_monitoring_sees_are_asked_about() -> None:
+    vectors = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
+    pool = Pool(pa.table({"event_id": ["a", "b", "c", "d"], "embedding": list(vectors)}))
+    near = sampling.like_campaigns(pool, np.array([[0.8, 0.6, 0.0]], np.float32))
+    assert near.table["campaign_similarity"].to_pylist() == pytest.approx([0.8, 0.8, 0.6, None])
+    assert [
+        draw.event_id for draw in sampling.CAMPAIGN.select(near, 2, np.random.default_rng(1)).draws
+    ][1:] == ["c"]  # no second of the same
+    none = sampling.like_campaigns(pool, np.empty((0, 0), np.float32))
+    assert len(sampling.CAMPAIGN.eligible(none)) == 0
