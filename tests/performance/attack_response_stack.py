@@ -90,7 +90,7 @@ def _environment(home: Path) -> dict[str, str]:
     days = int(CHAMPION_WITH["WEIR__TRAFFIC__DAYS"])
     first_day = datetime.now(UTC).date() - timedelta(days=days)  # the days end with yesterday
     return {
-        "WEIR__TRAFFIC__FIRST_DAY": first_day.isoformat(),
+        "WEIR__TRAFFIC__FIRST_DAY": f'"{first_day}"',  # a text, though it looks like a date
         "WEIR_HOME": str(home), "WEIR_ENV": "local", "OMP_NUM_THREADS": "1", **ports,
         "WEIR__SERVING__FIRST_SLOT_PORT": str(first + len(PORTS)),
         "WEIR__REGISTRY__TRACKING_URI": mlflow,
