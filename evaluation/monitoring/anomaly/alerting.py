@@ -23,6 +23,7 @@ from evaluation.monitoring.anomaly.series import Floats, Series, together
 
 ONE, SEVERAL = "Anomaly", "AnomalyTogether"  # names of the alerts
 ORDINARY = 0.99  # share of the past errors inside of the band that an alert shows
+BULK = 0.75  # of the past errors: an hour inside is over it, whatever the hours before it were
 SUDDEN = ForecastSurprise(spans=(1,))  # the last row alone: what means over spans say hours later
 WhyAt = Callable[[str, float], Cause]  # series (path), time (seconds since 1970)
 
@@ -61,7 +62,7 @@ class Watch:
         for path, one in series.items():
             scored = ((_last(detector, one), threshold) for detector, threshold in rules)
             above = next((pair for pair in scored if pair[0] >= pair[1]), None)
-            if above is not None:
+            if above is not None and is_out(one):
                 found.append(self._alert_of(path, one, *above, why))
         return found
 
@@ -99,6 +100,17 @@ class Watch:
             f"others: {most or 'unknown'}; surprise {score:.1f} of {threshold:.1f}",
             likely_cause=why(most or name, float(group.times[-1])).as_text(),
         )  # fmt: skip
+
+
+def is_out(series: Series) -> bool:
+    """Whether the last hour itself errs more than most did.
+
+    Means over spans of hours stay high long after what raised them is over; an alert that says so
+    would have a roll-back that worked looked upon as one that did not.
+    """
+    column = series.values[:, 0]
+    errors = np.abs(column - expected(series, column))
+    return bool(errors[-1] > np.nanquantile(errors[:-1], BULK))
 
 
 def raised(

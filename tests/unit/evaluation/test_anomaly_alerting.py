@@ -94,6 +94,19 @@ def test_one_hour_far_out_is_told_in_that_hour_and_need_not_last() -> None:
     assert [one.name for one in Watch(at_once).alerts({POSITIVE: sudden}, nothing)] == ["Anomaly"]
 
 
+def test_an_anomaly_is_over_in_the_first_ordinary_hour_after_it() -> None:
+    """Although means over spans of hours still have its hours in them."""
+    usual, hours = rates(), 3
+    values = usual.values[:, 0].copy()
+    values[-1 - hours : -1] = 0.5
+    values[-1] = float(np.median(values))
+    ended = Series.of(POSITIVE, usual.times, values)
+    threshold = WATCHED.threshold
+    assert UNIVARIATE[WATCHED.detector].scores(ended)[-1] >= threshold  # it would still be told
+    assert Watch(WATCHED).alerts({POSITIVE: ended.until(len(ended) - 1)}, nothing)
+    assert Watch(WATCHED).alerts({POSITIVE: ended}, nothing) == []
+
+
 def test_a_series_wakes_somebody_on_one_side_only() -> None:
     """More people acted upon is a page; fewer, as in a burst of benign traffic, is none."""
     (above,) = Watch(WATCHED).alerts({POSITIVE: rates(last=0.5)}, nothing)
