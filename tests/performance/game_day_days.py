@@ -1,6 +1,6 @@
 """Two faults that come in by the day: labels that somebody poisoned, and traffic that drifts.
 
-Days are landed, the champion decides on them (in bulk, or the clients' own traffic would drown), and
+Days are landed, the champion decides on them (in bulk, or the clients' traffic would drown), and
 the daily steps run as the DAGs run them, on the home of the running stack, so that alerts reach the
 same inbox and responder. The monitor of such a fault runs once a day: its interval is a day, and
 detection is counted in days; seconds are those of the step that found it.
