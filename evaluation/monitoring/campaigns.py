@@ -18,11 +18,20 @@ import pyarrow.compute as pc
 
 from data_contracts.alerts import Alert
 from data_contracts.config import Settings
-from evaluation.monitoring.campaign_groups import SIMILARITY, Growth, growing, is_enough
+from evaluation.monitoring.campaign_groups import (
+    CHANCE,
+    FEWEST_SENDERS,
+    LEAST_GROWTH,
+    SIMILARITY,
+    Growth,
+    growing,
+    is_enough,
+    senders,
+)
 from evaluation.monitoring.campaign_posts import Post, Sides, decided_posts, sides_of
-from evaluation.monitoring.known_campaigns import KnownCampaigns
 from pipelines import lake
 from pipelines.features.text.normalisation import readable
+from pipelines.known_campaigns import SAME, KnownCampaign, KnownCampaigns, registry_of
 from pipelines.labelling.event_features import EventEncoder, FrozenEncoder, stored_features
 from pipelines.labelling.samplers.base import stacked
 from pipelines.neighbours import Vectors
@@ -30,10 +39,10 @@ from pipelines.neighbours import Vectors
 NAME = "NewCampaign"
 MOST_NOW, MOST_BEFORE = 3_000, 6_000  # posts of a window, and of those before it, that are compared
 WINDOWS_BEFORE = 24  # that say what is usual: a day of hours
+GUARD_WINDOWS = 1  # between them and now: a campaign's first minutes are not what is usual
 MOSTLY = 0.5  # of a campaign's posts were allowed
 FEWEST_HAM_LABELS = 3  # near a group, and no spam among them: reviewers know it
 KNOWN_AS_HAM = 0.9  # of the labels near it, where some are spam
-REGISTRY = "campaigns.json"
 ID_CHARACTERS = 10
 
 
@@ -53,32 +62,60 @@ def campaign_alerts(
     Raises MissingPart where the encoder's file cannot be had.
     """
     window = timedelta(hours=hours)
-    posts = decided_posts(settings.home / "decisions", now - window * (1 + WINDOWS_BEFORE), now)
-    sides = sides_of(posts, now - window, MOST_NOW, MOST_BEFORE)
+    start, usual_until = now - window, now - window * (1 + GUARD_WINDOWS)
+    usual_from = usual_until - window * WINDOWS_BEFORE
+    decided = decided_posts(settings.home / "decisions", usual_from, now)
+    posts = (one for one in decided if one.at >= start or one.at < usual_until)
+    sides = sides_of(posts, start, MOST_NOW, MOST_BEFORE)
     encoder = encoder or FrozenEncoder(settings.data, settings.cache)
-    found = [one for one in new_campaigns(sides, encoder) if is_let_through(one, sides)]
-    if not found:
+    if not is_enough(sides.now, sides.before):
+        return []
+    vectors = embedded(sides, encoder)
+    known = KnownCampaigns(registry_of(settings.home), encoder.version)
+    found = growing(sides.now, sides.before, *vectors)
+    lately = known.seen_since(now - window * WINDOWS_BEFORE)
+    found += going_on(lately, found, sides, vectors[0])
+    passed = [one for one in found if is_let_through(one, sides)]
+    if not passed:
         return []
     reviewed = labelled(settings, encoder.version)
-    known = KnownCampaigns(settings.home / "state" / REGISTRY, encoder.version)
-    alerts = [
-        _alert(one, sides, known.id_of(one.centre, _name(one, sides), now), now, window)
-        for one in found
-        if not is_known_ham(one, reviewed)
-    ]
+    alerts = []
+    for one in passed:
+        if not is_known_ham(one, reviewed):
+            first = _first(one, sides)
+            new = KnownCampaign(_name(first), first.at, now, one.expected, one.centre)
+            alerts.append(_alert(one, sides, known.see(new), now, window))
     known.save(now)
     return alerts
 
 
-def new_campaigns(sides: Sides, encoder: EventEncoder) -> list[Growth]:
-    """What grew beyond chance, whatever became of it; equal texts are embedded once."""
-    if not is_enough(sides.now, sides.before):
-        return []
+def embedded(sides: Sides, encoder: EventEncoder) -> tuple[Vectors, Vectors]:
+    """float32[n, d] of the posts now, and of those before; equal texts are embedded once."""
     texts = [readable(post.text) for post in (*sides.now, *sides.before)]
     distinct = sorted(set(texts))
     vectors = dict(zip(distinct, encoder.embed(distinct), strict=True))
     both = np.stack([vectors[text] for text in texts]).astype(np.float32)
-    return growing(sides.now, sides.before, both[: len(sides.now)], both[len(sides.now) :])
+    return both[: len(sides.now)], both[len(sides.now) :]
+
+
+def going_on(
+    lately: Sequence[KnownCampaign], growth: Sequence[Growth], sides: Sides, vectors: Vectors
+) -> list[Growth]:
+    """Campaigns that were seen lately, do not grow any more, and are still there.
+
+    They are held against what was usual before they began: else each would be over as soon as its
+    own first posts are what is usual.
+    """
+    found = []
+    for one in lately:
+        if any(float(np.dot(one.centre, other.centre)) >= SAME for other in growth):
+            continue
+        rows = np.flatnonzero(vectors @ one.centre >= SIMILARITY)
+        count = senders(sides.now[row] for row in rows)
+        if count >= FEWEST_SENDERS and count >= LEAST_GROWTH * one.expected:
+            nothing = np.empty(0, np.int64)
+            found.append(Growth(rows, nothing, count, one.expected, CHANCE, one.centre))
+    return found
 
 
 def is_let_through(growth: Growth, sides: Sides) -> bool:
@@ -108,7 +145,9 @@ def labelled(settings: Settings, version: str) -> Labelled:
     return Labelled(stacked(rows["embedding"]), is_spam)
 
 
-def _alert(growth: Growth, sides: Sides, campaign: str, now: datetime, window: timedelta) -> Alert:
+def _alert(
+    growth: Growth, sides: Sides, campaign: KnownCampaign, now: datetime, window: timedelta
+) -> Alert:
     posts = [sides.now[row] for row in growth.now]
     scale = sides.posts_now / len(sides.now)
     minutes = window.total_seconds() / 60
@@ -116,15 +155,15 @@ def _alert(growth: Growth, sides: Sides, campaign: str, now: datetime, window: t
     return Alert(
         name=NAME,
         severity_hint="ticket",
-        subject={"campaign": campaign},
+        subject={"campaign": campaign.id},
         value=float(growth.senders), expected=round(growth.expected, 2), low=None, high=None,
         at=now,
         reason=f"{growth.senders} senders of nearly the same within {minutes:.3g} minutes, "
-        f"{growth.expected:.1f} were to be expected (chance {growth.chance:.0e})",
+        f"{growth.expected:.1f} were to be expected (chance {growth.chance:.0e} at most)",
         likely_cause=f"campaign of {'' if scale == 1 else 'about '}{len(posts) * scale:.0f} posts "
         f"from {f'{accounts} accounts' if accounts else 'unknown accounts'}, first seen "
-        f"{_first(growth, sides).at:%Y-%m-%d %H:%M} UTC, allowed {_allowed(posts):.0%}; look at "
-        f"events {', '.join(post.event_id for post in posts[:3])}",
+        f"{campaign.first:%Y-%m-%d %H:%M} UTC, allowed {_allowed(posts):.0%}; look at events "
+        f"{', '.join(post.event_id for post in posts[:3])}",
     )  # fmt: skip
 
 
@@ -134,9 +173,9 @@ def _first(growth: Growth, sides: Sides) -> Post:
     return min(rows, key=lambda post: (post.at, post.event_id))
 
 
-def _name(growth: Growth, sides: Sides) -> str:
-    first = _first(growth, sides).event_id
-    return hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()[:ID_CHARACTERS]
+def _name(first: Post) -> str:
+    content = first.event_id.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()[:ID_CHARACTERS]
 
 
 def _allowed(posts: Sequence[Post]) -> float:

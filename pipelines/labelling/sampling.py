@@ -15,16 +15,19 @@ import argparse
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_contracts.config import Labelling, Settings
 from data_contracts.errors import ConfigurationError
 from pipelines import lake
 from pipelines.days import days_to_do, is_unfinished
+from pipelines.known_campaigns import KnownCampaigns, centres, registry_of
 from pipelines.labelling.allocation import (
     AUDIT,
     Allocation,
@@ -39,15 +42,22 @@ from pipelines.labelling.gold_questions import gold_tasks
 from pipelines.labelling.pool import DayPool, PoolMaker
 from pipelines.labelling.queue import KnownAnswer, NewTask, open_label_queue
 from pipelines.labelling.samplers import Pool, Portfolio, Sampler, Selection, sampler_named
+from pipelines.labelling.samplers.base import Vectors
+from pipelines.labelling.samplers.interleaved import Interleaved
+from pipelines.labelling.samplers.ranked import Ranked
 from pipelines.labelling.samplers.temporal import (
     HALF_LIFE_HOURS,
     half_life_hours,
     population_stability_index,
     time_sensitive,
 )
+from pipelines.labelling.samplers.wrappers import OneACampaign
 from pipelines.scoring import GatewayScorer
 from pipelines.single_thread import single_thread
 
+LIKE = 0.5  # cosine to a campaign's centre, from which a post may be one of it
+LATELY = timedelta(days=1)  # a campaign that nobody saw for longer needs no sample of its own
+CAMPAIGN = OneACampaign(Ranked("campaign", "campaign_similarity"))
 FEWEST_SCORES = 100  # on each side, before a distance between two days of scores says anything
 
 
@@ -102,12 +112,18 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     sampled: Counter[str] = Counter()
     size, shares, reasons = 0, {}, []
     encoder = FrozenEncoder(settings.data, settings.cache)
+    seen = KnownCampaigns(registry_of(settings.home), encoder.version)
+    campaigns = centres(seen.seen_since(datetime.now(UTC) - LATELY))
     with GatewayScorer(settings.serving) as scorer:
         maker = PoolMaker(settings.lake, settings.cache / "sampling", labelling, scorer, encoder)
         for day in days:
             if day not in sampled_days:
                 given = queue.events(day)
-                sample = sample_so_far(maker, day, given) if so_far else sample_day(maker, day)
+                sample = (
+                    sample_so_far(maker, day, given, campaigns)
+                    if so_far
+                    else sample_day(maker, day)
+                )
                 tasks = new_tasks(sample, labelling, queue.known_answers(day))
                 queue.enqueue(tasks, datetime.now(UTC))
                 sample_report.write(sample, tasks, queue, settings.reports)
@@ -150,20 +166,37 @@ def sample_day(maker: PoolMaker, day: str) -> DaySample:
     return DaySample(day, selection, made, allocation, worth, drift, half_life, labelling.budget)
 
 
-def sample_so_far(maker: PoolMaker, day: str, given: Collection[str]) -> DaySample:
+def sample_so_far(
+    maker: PoolMaker, day: str, given: Collection[str], campaigns: Vectors
+) -> DaySample:
     """The budget's worth of what is new in a day that is not over, less what was `given` before.
+
+    `campaigns: float32[n, d]` are the centres of those that monitoring sees: a fifth and more of
+    the budget is for posts like theirs.
 
     No audit: an event's chance in a part of the day is none of the day's.
     """
     quick = maker.labelling.model_copy(update={"flip_candidates": 0})  # no arm here ranks by them
     made = replace(maker, labelling=quick).make(day)
-    arm, pool = time_sensitive(), made.pool.without(sorted(given))
+    pool = like_campaigns(made.pool.without(sorted(given)), campaigns)
+    arm = Interleaved("time_sensitive", (CAMPAIGN, *time_sensitive().parts))
     budget = min(maker.labelling.budget, len(arm.eligible(pool)))
     selection = arm.select(pool, budget, day_rng(day, maker.labelling.seed, f"so far {len(given)}"))
     because = "the day is not over: what is new in it so far"
     allocation = Allocation({arm.name: 1.0}, {arm.name: because})
     wanted = maker.labelling.budget
     return DaySample(day, selection, made, allocation, {}, None, HALF_LIFE_HOURS, wanted)
+
+
+def like_campaigns(pool: Pool, campaigns: Vectors) -> Pool:
+    """The pool with `campaign_similarity`: the cosine to the nearest centre; null below LIKE."""
+    values = np.full(len(pool), np.nan)
+    known = np.flatnonzero(pc.is_valid(pool.table["embedding"]).to_numpy())
+    if len(campaigns) and len(known):
+        values[known] = (pool.embedded().embeddings @ campaigns.T).max(axis=1)
+    values[~(values >= LIKE)] = np.nan
+    column = pa.array(values, pa.float64(), mask=np.isnan(values))
+    return replace(pool, table=pool.table.append_column("campaign_similarity", column))
 
 
 def new_tasks(

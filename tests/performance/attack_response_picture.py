@@ -33,7 +33,10 @@ def draw(
             for axis in (above, below):
                 axis.axvline(stages[stage], color=STAGE, lw=0.7, ls=":")
             height = 1.04 + 0.075 * (place % 3)
-            above.text(stages[stage] + 0.08, height, name, fontsize=7, color=STAGE)
+            above.text(
+                stages[stage] + 0.08, height, name, fontsize=7, color=STAGE,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            )  # fmt: skip
     above.set_ylabel("share", fontsize=8)
     below.set_ylabel("share", fontsize=8)
     below.set_ylim(0, None)

@@ -2,8 +2,8 @@
 
 The ham of each set in the order in which it was collected (its own times where it has them), cut
 into windows of one size; each window against at most as many windows before it as the monitor
-looks at. Campaigns that real spam holds are found in the same way in the whole of the sets; nobody
-labelled those, so they are only counted.
+looks at, with as long a gap. Campaigns that real spam holds are found in the same way in the whole
+of the sets; nobody labelled those, so they are only counted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data_contracts.config import Settings
 from data_contracts.labels import LabelledEvent
 from evaluation.monitoring.campaign_groups import FEWEST_BEFORE, growing
 from evaluation.monitoring.campaign_posts import Post
-from evaluation.monitoring.campaigns import WINDOWS_BEFORE
+from evaluation.monitoring.campaigns import GUARD_WINDOWS, WINDOWS_BEFORE
 from pipelines.catalogue import read_labelled
 from pipelines.features.text.normalisation import readable
 from pipelines.labelling.event_features import FrozenEncoder
@@ -46,11 +46,12 @@ def quiet_windows(settings: Settings) -> list[dict[str, Any]]:
 
 def alarmed(posts: Sequence[Post], vectors: np.ndarray, size: int) -> dict[str, int]:
     """How many windows of `size` posts there are, and in how many something is found."""
-    starts = range(FEWEST_BEFORE, len(posts) - size + 1, size)
+    starts = range(FEWEST_BEFORE + GUARD_WINDOWS * size, len(posts) - size + 1, size)
     found = 0
     for start in starts:
-        first = max(0, start - WINDOWS_BEFORE * size)
-        now, before = slice(start, start + size), slice(first, start)
+        last = start - GUARD_WINDOWS * size
+        first = max(0, last - WINDOWS_BEFORE * size)
+        now, before = slice(start, start + size), slice(first, last)
         found += bool(growing(posts[now], posts[before], vectors[now], vectors[before]))
     return {"windows": len(starts), "alarmed": found}
 

@@ -5,7 +5,7 @@
 The local stack runs in a home and on ports of its own. A champion comes from 3,200 replayed posts
 of SMS in English and Turkish and of YouTube; its making is no part of the time. Then ordinary posts
 of the later days are sent at a steady rate, each with an id of its own, and nobody lands them: they
-reach the lake by their decision records alone. Six minutes later real spam of a
+reach the lake by their decision records alone. Twelve minutes later real spam of a
 corpus that the champion never saw joins them (Chinese, from Telegram: one text and those nearest to
 it), every post written a little otherwise and from an account of its own.
 
@@ -73,7 +73,7 @@ from tests.performance.provenance import commit
 NAME = "attack-response"
 SEED = 8
 RATE = 12.0  # posts a second
-QUIET_SECONDS = 360.0  # before the campaign: what is usual
+QUIET_SECONDS = 720.0  # before the campaign: what is usual
 GOAL_MINUTES = 30.0
 LONGEST_MINUTES = 50.0  # then it is given up, and what was not reached is said
 SHARES = {"ham": 0.84, "spam": 0.10, "campaign": 0.06}
