@@ -41,7 +41,7 @@ def platform_services(settings: Settings) -> tuple[Process, ...]:
         Process(
             name="approval",
             argv=_command("serving", "approval"),
-            environment={"WEIR__APPROVAL__AIRFLOW_URL": airflow.base_url(settings)},
+            environment=watching.airflow_address(settings),
             ready_url=f"http://{host}:{port}/health",
             port=port,
             setting="approval.port",

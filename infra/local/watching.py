@@ -17,6 +17,7 @@ import yaml
 from data_contracts.config import PROJECT, Settings
 from data_contracts.files import write_atomically
 from data_contracts.secrets import ALERTMANAGER_TOKEN, secret
+from infra.local import airflow
 from infra.local.process import Process
 
 PROMETHEUS, ALERTMANAGER = "prometheus", "prometheus-alertmanager"
@@ -32,12 +33,21 @@ def processes(settings: Settings) -> tuple[Process, ...]:
     return (
         _served("serving", "metrics", settings, "platform_metrics"),
         _served("serving", "alerts", settings, "alert_receiver"),
-        Process(name="incidents", argv=_command("serving", "incidents", "respond")),
+        Process(
+            name="incidents",
+            argv=_command("serving", "incidents", "respond"),
+            environment=airflow_address(settings),
+        ),
         _served("serving", "appeals", settings, "appeals"),
         _served("serving", "status-page", settings, "status_page"),
         _served("evaluation", "workspace", settings, "evidently"),
         *(process for process in _debian(settings) if shutil.which(process.argv[0])),
     )
+
+
+def airflow_address(settings: Settings) -> dict[str, str]:
+    """Where Airflow is, for who asks it: its local port may have been moved."""
+    return {"WEIR__APPROVAL__AIRFLOW_URL": airflow.base_url(settings)}
 
 
 def missing() -> list[str]:
@@ -148,6 +158,7 @@ def _served(folder: str, verb: str, settings: Settings, section: str) -> Process
     return Process(
         name=verb,
         argv=_command(folder, verb),
+        environment=airflow_address(settings),
         ready_url=f"http://{settings.serving.host}:{port}/health",
         port=port,
         setting=f"{section}.port",
