@@ -225,7 +225,7 @@ def test_a_cluster_in_which_everybody_contradicts_the_model_is_the_models_fault(
 
 
 def test_who_calls_all_spam_ham_is_seen_although_no_cluster_tells() -> None:
-    """A tenth is spam, each event alike to no other; one reviewer of eight lets all of it through."""
+    """A tenth is spam, no two events are alike; one reviewer of eight lets all of it through."""
     n, names = 960, list("abcdefgh")
     truth = np.arange(n) // 8 % 10 == 0
     batches = [names[row % 8] for row in range(n)]
