@@ -78,6 +78,7 @@ def _dealt(composition: Indices, folds: int, rng: np.random.Generator) -> Indice
     fold_of = np.zeros(len(composition), dtype=np.int64)
     for group in order:
         share = composition[group] / totals
-        fold_of[group] = int(np.argmin(load @ share))
+        # of folds with as few rows of its labels the emptiest, so that none stays empty
+        fold_of[group] = int(np.lexsort((load.sum(axis=1), load @ share))[0])
         load[fold_of[group]] += share
     return fold_of

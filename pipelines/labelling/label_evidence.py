@@ -13,12 +13,7 @@ from pipelines.near_duplicates import Components
 Booleans = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 Witness = Literal[
-    "gold questions",
-    "other reviewers",
-    "held-back model",
-    "held-back model, called spam",
-    "held-back model, called ham",
-    "held-back model, cluster",
+    "gold questions", "other reviewers", "held-back model", "held-back model, cluster"
 ]
 
 

@@ -2,11 +2,9 @@
 
 A batch is held against three witnesses: gold questions, other reviewers (of the same event or a
 near-duplicate of it, an adjudicator's word first), and a model that other reviewers taught. The
-last is asked about the whole batch; about what it calls spam in it and what it calls ham apart,
-because whoever wants spam through is honest about the rest; and, because whoever wants one campaign
-through flips that campaign and little else, about each cluster of similar texts in it. Where the
-others disagree with the model in a cluster too, the model is at fault, and the cluster's expected
-rate rises.
+last is asked about the whole batch and, because whoever wants one campaign through flips that
+campaign and little else, about each cluster of similar texts in it. Where the others disagree with
+the model in a cluster too, the model is at fault, and the cluster's expected rate rises.
 
 All tests of a day are corrected together by Holm: a false accusation costs a person's trust, so
 the chance of even one on an honest day stays below `significance`. (Benjamini-Hochberg would
@@ -108,17 +106,7 @@ def _findings(
     rates = expected_rates(sureness_levels(scores), wrong, labels.teachers)
     cells = Cells.of(labels, wrong, rates)
     for batch in judged:
-        yield from _by_the_model("held-back model", batch, labels, wrong, cells)
-        yield from _clusters_by_the_model(batch, labels, wrong, cells)
-    sides: dict[Witness, Booleans] = {
-        "held-back model, called spam": scores >= 0.5, "held-back model, called ham": scores < 0.5,
-    }  # fmt: skip
-    for witness, side in sides.items():
-        if side.any():
-            asked = labels.where(side)
-            own = Cells.of(asked, wrong[side], rates[side])
-            for batch in judged:
-                yield from _by_the_model(witness, batch, asked, wrong[side], own)
+        yield from _by_the_model(batch, labels, wrong, cells)
 
 
 def others_said(labels: Answered) -> tuple[Booleans, Booleans]:
@@ -165,27 +153,16 @@ def _whole_batches(
         yield _finding(str(batch), witness, rows, own, wrong, rate, concentration)
 
 
-def _by_the_model(
-    witness: Witness, batch: str, labels: Answered, wrong: Booleans, cells: Cells
-) -> Iterator[Finding]:
-    """The whole batch, as far as it is among the labels, against what the others make likely."""
-    own, mine = labels.batches == batch, cells.batches == batch
-    if own.sum() < FEWEST_ANSWERS:
-        return
-    others = ~np.isin(cells.teachers, cells.teachers[mine])
-    rate, surely = cells.together(mine)
-    surely = both(surely, fitted_concentration(*cells.batch_totals(others)))
-    yield _finding(batch, witness, labels, own, wrong, rate, surely)
-
-
-def _clusters_by_the_model(
-    batch: str, labels: Answered, wrong: Booleans, cells: Cells
-) -> Iterator[Finding]:
-    """Each cluster of the batch against what the others make likely."""
+def _by_the_model(batch: str, labels: Answered, wrong: Booleans, cells: Cells) -> Iterator[Finding]:
+    """The whole batch, then each of its clusters, against what the others make likely."""
     own, mine = labels.batches == batch, cells.batches == batch
     if not own.any():
         return
     others = ~np.isin(cells.teachers, cells.teachers[mine])
+    if own.sum() >= FEWEST_ANSWERS:
+        rate, surely = cells.together(mine)
+        surely = both(surely, fitted_concentration(*cells.batch_totals(others)))
+        yield _finding(batch, "held-back model", labels, own, wrong, rate, surely)
     reviewers = fitted_concentration(
         cells.errors[others], cells.answers[others], cells.rates[others]
     )

@@ -56,3 +56,8 @@ def test_a_group_that_straddles_the_cut_is_not_tested() -> None:
 def test_a_share_outside_zero_to_one_is_refused() -> None:
     with pytest.raises(ValueError, match=r"test_share 1.5 is not between 0 and 1"):
         temporal_split([START, START], [1, 2], 1.5)
+
+
+def test_no_fold_stays_empty_where_groups_share_no_label() -> None:
+    folds = grouped_folds([0, 0, 1, 2], [False, False, True, False], 3, np.random.default_rng(0))
+    assert set(folds.tolist()) == {0, 1, 2}

@@ -224,26 +224,6 @@ def test_a_cluster_in_which_everybody_contradicts_the_model_is_the_models_fault(
     assert next(one for one in found if one.quarantine).findings[0].cluster == 3
 
 
-def test_who_calls_all_spam_ham_is_seen_although_no_cluster_tells() -> None:
-    """A tenth is spam, no two events are alike; one reviewer of eight lets all of it through."""
-    n, names = 960, list("abcdefgh")
-    truth = np.arange(n) // 8 % 10 == 0
-    batches = [names[row % 8] for row in range(n)]
-    flipped = truth & ~(np.array(batches) == "a")
-    hesitant = np.arange(n) % 61 == 5  # the model is wrong about one in sixty
-
-    class Sure:
-        def taught(self, rows: Integers, spam: Booleans, asked: Integers) -> Floats:
-            return np.where(truth[asked] ^ hesitant[asked], 0.9, 0.1)
-
-    honest = judge(columns(batches=batches, spam=list(truth)), Sure(), set(names), new_rng)
-    assert not any(one.quarantine for one in honest)
-    found = judge(columns(batches=batches, spam=list(flipped)), Sure(), set(names), new_rng)
-    (culprit,) = [one for one in found if one.quarantine]
-    assert (culprit.batch, culprit.findings[0].witness) == ("a", "held-back model, called spam")
-    assert (culprit.findings[0].answers, culprit.findings[0].disagreements) == (14, 14)
-
-
 # The whole step, on a real queue and a small lake.
 
 
