@@ -36,20 +36,25 @@ def test_labels_that_tell_spam_from_ham_are_seen_to_teach() -> None:
 
 
 def test_labels_by_chance_teach_nothing_even_of_copies_of_what_is_judged() -> None:
-    """Were a copy of a judged row taught, the probe would know its answer by heart."""
+    """Were a copy of a judged row taught, the probe would know its answer by heart.
+
+    Chance alone moves one such figure by some .06 (150 rows), the mean of five by half of that.
+    """
     once = history(150, width=256, seed=3)  # room enough to learn every row by heart
-    shuffled = np.random.default_rng(4).permutation(once.is_spam)
-    both = LabelHistory(
-        np.concatenate([once.embeddings, once.embeddings]),
-        np.concatenate([shuffled, shuffled]),
-        np.repeat(np.array(["audit", "diversity"]), 150),
-        np.repeat(np.array([0.25, np.nan]), 150),
-        np.zeros(300, bool),
-    )
-    curve = learning_curve(both, np.random.default_rng(0))
-    assert curve is not None
-    share = curve.spam / curve.judged_on
-    assert abs(curve.everything[-1].average_precision - share) < 0.15
+    above = []
+    for seed in range(5):
+        shuffled = np.random.default_rng(seed).permutation(once.is_spam)
+        both = LabelHistory(
+            np.concatenate([once.embeddings, once.embeddings]),
+            np.concatenate([shuffled, shuffled]),
+            np.repeat(np.array(["audit", "diversity"]), 150),
+            np.repeat(np.array([0.25, np.nan]), 150),
+            np.zeros(300, bool),
+        )
+        curve = learning_curve(both, np.random.default_rng(seed))
+        assert curve is not None
+        above.append(curve.everything[-1].average_precision - curve.spam / curve.judged_on)
+    assert abs(np.mean(above)) < 0.15, above
 
 
 def test_too_small_an_audit_has_no_curve() -> None:
