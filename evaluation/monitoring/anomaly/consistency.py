@@ -22,7 +22,7 @@ from evaluation.monitoring.anomaly.series import Floats
 from pipelines.near_duplicates import group_near_duplicates
 
 COMBINERS = ("fusion", "meta_learner")  # stages that hold no opinion of their own
-CLEARLY_SPAM, CLEARLY_HAM = 0.8, 0.2
+CLEARLY_SPAM, CLEARLY_HAM, EVEN = 0.8, 0.2, 0.5
 FEWEST_SPECIALISTS = 2
 FAR_APART = 0.3  # scores of near-duplicates
 SURE = 4.0  # standard deviations: once in 16,000 checks of calibrated scores
@@ -47,10 +47,12 @@ class Decided(NamedTuple):
 
 
 def overruled_specialists(verdicts: Iterable[Verdict]) -> tuple[Check, Check]:
-    """Decisions in which all specialists that ran are sure of one thing and the action is another.
+    """Decisions in which all specialists that ran are sure of one thing and the score is another.
 
-    Apart for `let_through` (all say spam, and it was allowed) and `acted_on` (all say ham, and
-    somebody was silenced). Of decisions by fewer than two specialists nothing is said.
+    Apart for `let_through` (all say spam, and it was allowed with a score of ham) and `acted_on`
+    (all say ham, and somebody was silenced). That a likely spam is allowed because its score lies
+    below a strict threshold contradicts nobody. Of decisions by fewer than two specialists nothing
+    is said.
     """
     cases = 0
     let_through: list[str] = []
@@ -61,7 +63,7 @@ def overruled_specialists(verdicts: Iterable[Verdict]) -> tuple[Check, Check]:
             continue
         cases += 1
         positive = verdict.action != "allow"
-        if min(scores) >= CLEARLY_SPAM and not positive:
+        if min(scores) >= CLEARLY_SPAM and not positive and verdict.score < EVEN:
             let_through.append(verdict.event_id)
         if max(scores) <= CLEARLY_HAM and positive:
             acted_on.append(verdict.event_id)

@@ -45,9 +45,10 @@ def test_a_meta_learner_that_overrules_all_its_specialists_is_counted_by_directi
             verdict("acted", 0.9, "block", (0.1, 0.05)),
             verdict("divided", 0.9, "block", (0.1, 0.9)),
             verdict("alone", 0.9, "block", (0.1,)),
+            verdict("below a strict threshold", 0.9, "allow", (0.9, 0.95)),
         ]
     )
-    assert (let_through.contradicted, let_through.cases) == (1, 4)
+    assert (let_through.contradicted, let_through.cases) == (1, 5)
     assert let_through.examples == ("let",)
     assert acted_on.examples == ("acted",)
 
