@@ -3,12 +3,14 @@
 import os
 import sys
 
+from tests.browser import browser
 from tests.kubernetes_server import api_server_environment, empty_api_server
 from tests.postgresql import postgres_server, postgres_url, state_url
 from tests.side_by_side import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
 __all__ = [
     "api_server_environment",
+    "browser",
     "empty_api_server",
     "postgres_server",
     "postgres_url",

@@ -14,10 +14,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from serving.appeals.desk import Answer, Desk
-from serving.appeals.forms import PAGE_HEADERS, Fields, Heard, body_of, fields_of, parsed
+from serving.appeals.forms import PAGE_HEADERS, Fields, Heard, fields_of, parsed
 from serving.appeals.own_appeals import own_appeals
 from serving.appeals.page import Visitor, account_page
 from serving.appeals.sessions import WORD, Sessions
+from serving.small_body import body_of
 
 FORGED = "this form was not sent from here, or is too old; nothing was changed: try again"
 SENT = (200, 201)

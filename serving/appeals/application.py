@@ -36,10 +36,11 @@ from data_contracts.errors import BadInput, ServiceUnavailable, WeirError
 from pipelines.labelling.appeal_records import AppealRefused, Refusal
 from serving.appeals.account_pages import AccountPages
 from serving.appeals.desk import Desk
-from serving.appeals.forms import Ask, body_of
+from serving.appeals.forms import Ask
 from serving.appeals.proof import NoProof
 from serving.appeals.review import ReviewPages
 from serving.appeals.sessions import Sessions
+from serving.small_body import body_of
 
 STATUS_OF: Mapping[Refusal, int] = {
     "unknown": 404, "state": 409, "held": 409, "too_late": 409, "too_many": 429,

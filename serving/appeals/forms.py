@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from serving.appeals.desk import Answer
+from serving.small_body import body_of
 
 PAGE_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
@@ -21,19 +22,6 @@ Fields = dict[str, str]
 Ask = Callable[[str, Mapping[str, Any]], Answer]  # token and what was given
 # asks with a token and what was given: status, what is said, headers; never raises what is ours
 Heard = Callable[[Ask, str, Any], tuple[int, dict[str, Any], dict[str, str]]]
-
-
-async def body_of(request: Request, limit: int) -> bytes | None:
-    """The body, or None where it is over the limit; no more than that is read."""
-    body = b""
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                return None
-    except ClientDisconnect:
-        return b""
-    return body
 
 
 async def fields_of(request: Request, limit: int) -> Fields:

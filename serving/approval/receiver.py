@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import OperationalError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -30,6 +30,7 @@ from data_contracts.errors import BadInput, WeirError
 from serving.approval.deliveries import Deliveries
 from serving.approval.report import NotMlflow, Report, check, parse
 from serving.approval.starter import Outcome, Starter
+from serving.small_body import body_of
 from training.gate_evidence import APPROVAL_TAG
 
 PATH = "/webhooks/mlflow"
@@ -59,7 +60,7 @@ class Receiver:
         return Starlette(routes=routes)
 
     async def _webhook(self, request: Request) -> Response:
-        body = await _body(request, self.maximum_body_bytes)
+        body = await body_of(request, self.maximum_body_bytes)
         if body is None:
             return _said(413, f"the body is over {self.maximum_body_bytes} bytes")
         headers = {name: request.headers.get(name, "") for name in request.headers}
@@ -134,22 +135,6 @@ class Reconciliation:
             if line not in self._said:
                 self.say(line)
         self._said = news
-
-
-async def _body(request: Request, limit: int) -> bytes | None:
-    """The body, or None where it is over the limit; no more than that is read."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        return None
-    body = b""
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                return None
-    except ClientDisconnect:
-        return b""  # half a body has no valid signature
-    return body
 
 
 async def _health(_request: Request) -> Response:

@@ -6,7 +6,6 @@ The platform is emulated (`tests/performance/platform_emulator.py`); all else is
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from data_contracts.config import PROJECT
 from data_contracts.secrets import ACCOUNT_KEY, APPEALS_KEY, create_local_secrets
@@ -29,7 +28,6 @@ from pipelines.state import open_state
 from serving.appeals.proof import ACCOUNT, signed
 from tests.appeal_cases import Home, event, line, verdict
 from tests.integration.test_model_card_in_browser import (
-    CHROMIUM,
     DESKTOP,
     OVERFLOW,
     PHONE,
@@ -106,15 +104,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     assert "Traceback" not in said
     assert "climbing" not in said
     assert "friend" not in said
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Chromium is not installed (Debian package chromium)")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
 
 
 def test_a_person_appeals_and_a_reviewer_overturns_by_keyboard_and_the_lake_learns_of_it(

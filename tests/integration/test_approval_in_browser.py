@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from data_contracts.config import PROJECT, RolloutStep
 from data_contracts.secrets import (
@@ -34,7 +33,7 @@ from serving.approval.report import signature
 from serving.rollout.phases import Transition
 from serving.rollout.store import RolloutStore
 from serving.rollout.targets.base import Deployment
-from tests.integration.test_model_card_in_browser import CHROMIUM, WAIT_MILLISECONDS
+from tests.integration.test_model_card_in_browser import WAIT_MILLISECONDS
 from tests.mlflow_server import TrackingServer, tracking_server
 from tests.stand_ins.airflow_api import PASSWORD, AirflowStandIn, airflow_stand_in
 from tests.stand_ins.ports import free_port
@@ -155,15 +154,6 @@ def challenger(
     version = create_version(trainer, trained.source, trained.run_id, model_id, tags)
     assert promoted(approval.promotion, version, tmp_path).promoted
     return version
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Chromium is not installed (Debian package chromium)")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Frame, Page, sync_playwright
+from playwright.sync_api import Browser, Frame, Page
 
 from data_contracts.command_line import main
 from data_contracts.labels import LabelledEvent
@@ -39,10 +38,6 @@ GATES = ("golden", "adversarial", "fairness")
 DESKTOP, PHONE = 1280, 390
 WAIT_MILLISECONDS = 60_000
 DARK_SOFT = "rgb(169, 175, 184)"  # of the labels of an axis
-CHROMIUM = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -123,15 +118,6 @@ def _verb(server: TrackingServer, folder: str, *arguments: str) -> dict[str, Any
             patch.setenv(name, value)
         assert main(folder, "", verbs, [*arguments, "--result", str(result)]) == 0
     return dict(json.loads(result.read_text()))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Chromium is not installed (Debian package chromium)")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
 
 
 @pytest.fixture(params=[DESKTOP, PHONE])

@@ -6,7 +6,6 @@ Alerts go into the inbox and through the responder's own store, of which this pr
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +15,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from data_contracts.config import PROJECT
 from tests.integration.test_model_card_in_browser import (
-    CHROMIUM,
     DESKTOP,
     OVERFLOW,
     PHONE,
@@ -55,15 +53,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StatusHome]:
             process.send_signal(signal.SIGTERM)
             assert process.wait(SECONDS) in (0, -signal.SIGTERM)
         assert "Traceback" not in (folder / "status-page.log").read_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Chromium is not installed (Debian package chromium)")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
 
 
 def url_of(home: StatusHome) -> str:

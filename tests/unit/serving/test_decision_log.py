@@ -87,7 +87,9 @@ def test_a_record_is_on_disk_within_a_fifth_of_a_second(tmp_path: Path) -> None:
         log.close()
         return took
 
-    assert any(seconds(attempt) < 0.2 for attempt in range(5))
+    took = [seconds(attempt) for attempt in range(5)]
+    assert min(took) < 0.2
+    assert max(took) < 1  # 0.1 s on a quiet machine
 
 
 def test_a_record_reads_back_the_same(tmp_path: Path) -> None:
