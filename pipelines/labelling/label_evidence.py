@@ -13,7 +13,12 @@ from pipelines.near_duplicates import Components
 Booleans = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 Witness = Literal[
-    "gold questions", "other reviewers", "held-back model", "held-back model, cluster"
+    "gold questions",
+    "other reviewers",
+    "gold questions and others about spam",
+    "gold questions and others about ham",
+    "held-back model",
+    "held-back model, cluster",
 ]
 
 

@@ -1,10 +1,12 @@
 """Which batches of answers disagree beyond what chance allows: the doubt about poisoned labels.
 
 A batch is held against three witnesses: gold questions, other reviewers (of the same event or a
-near-duplicate of it, an adjudicator's word first), and a model that other reviewers taught. The
-last is asked about the whole batch and, because whoever wants one campaign through flips that
-campaign and little else, about each cluster of similar texts in it. Where the others disagree with
-the model in a cluster too, the model is at fault, and the cluster's expected rate rises.
+near-duplicate of it, an adjudicator's word first), and a model that other reviewers taught. What
+people know to be spam, and what they know to be ham, is also asked apart: whoever lets all spam
+through is honest about the rest. The model is asked about the whole batch and, because whoever
+wants one campaign through flips that campaign and little else, about each cluster of similar texts
+in it. Where the others disagree with the model in a cluster too, the model is at fault, and the
+cluster's expected rate rises.
 
 All tests of a day are corrected together by Holm: a false accusation costs a person's trust, so
 the chance of even one on an honest day stays below `significance`. (Benjamini-Hochberg would
@@ -88,14 +90,18 @@ def _findings(
     answered: Answered, model: HeldBackModel, judged: list[str], rng: np.random.Generator
 ) -> Iterator[Finding]:
     gold = answered.gold >= 0
-    questions = answered.where(gold)
-    wrong = questions.spam != (questions.gold == 1)
-    yield from _whole_batches("gold questions", questions, wrong, judged)
-
     labels = answered.where(~gold)
-    said, known = others_said(labels)
-    compared = labels.where(known)
-    yield from _whole_batches("other reviewers", compared, compared.spam != said[known], judged)
+    said, known = answered.gold == 1, gold.copy()
+    said[~gold], known[~gold] = others_said(labels)
+    wrong = answered.spam != said
+
+    def asked(witness: Witness, chosen: Booleans) -> Iterator[Finding]:
+        return _whole_batches(witness, answered.where(chosen), wrong[chosen], judged)
+
+    yield from asked("gold questions", gold)
+    yield from asked("other reviewers", known & ~gold)
+    yield from asked("gold questions and others about spam", known & said)
+    yield from asked("gold questions and others about ham", known & ~said)
 
     scores = held_back_scores(model, labels.texts, labels.spam, labels.teachers, labels.groups, rng)
     heard = ~np.isnan(scores)
@@ -149,7 +155,8 @@ def _whole_batches(
         others = np.unique(place[~np.isin(teachers, teachers[own])])
         k, n = errors[others], answers[others]
         rate = float((k.sum() + PRIOR_ERRORS) / (n.sum() + PRIOR_ANSWERS))
-        concentration = fitted_concentration(k, n, rate)
+        many = n >= FEWEST_ANSWERS  # one error in one or two answers looks like dispersion
+        concentration = fitted_concentration(k[many], n[many], rate)
         yield _finding(str(batch), witness, rows, own, wrong, rate, concentration)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,14 @@ def test_events_of_the_day_are_no_questions_and_few_known_answers_give_few() -> 
     assert gold_tasks([], KNOWN, 0.5, np.random.default_rng(1)) == []
     with pytest.raises(ValueError, match=r"share 1.0 .* labelling.gold_share"):
         mixed(share=1.0)
+
+
+def test_half_of_the_questions_are_spam_however_rare_it_is_among_the_known() -> None:
+    """Who calls all spam ham would pass questions that are ham as seldom as spam is."""
+    ham = [KnownAnswer(f"h{i}", "ham", 0.1, (), sensitive=False) for i in range(400)]
+    for spam, expected in ((KNOWN, {"spam": 5, "ham": 5}), (KNOWN[:2], {"spam": 2, "ham": 8})):
+        day = gold_tasks(TASKS, [*ham, *spam], 0.1, np.random.default_rng(3))
+        assert Counter(task.gold for task in day if task.gold) == expected
 
 
 def test_doubles_are_a_share_and_another_seed_draws_others() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -57,7 +58,7 @@ def texts_of(topic: str, n: int, rng: np.random.Generator) -> list[str]:
     return [" ".join(rng.choice(TOPICS[topic], 6, replace=False)) for _ in range(n)]
 
 
-def columns(**given: list[object]) -> Answered:
+def columns(**given: Sequence[object]) -> Answered:
     """Answers by hand: each event is its own group and cluster unless told otherwise."""
     n = len(given["batches"])
     events = np.array(given.get("events", [f"e{row}" for row in range(n)]))
@@ -193,6 +194,35 @@ def test_the_victims_of_a_culprit_are_not_accused() -> None:
     answered = columns(batches=batches, events=events, spam=spam)
     found = judge(answered, Silent(), {*batches}, new_rng)
     assert [one.batch for one in found if one.quarantine] == ["bad"]
+
+
+@pytest.mark.parametrize("culprit", ["a", None])
+def test_who_calls_all_spam_ham_is_seen_by_what_people_know_to_be_spam(culprit: str | None) -> None:
+    """Eight reviewers of fifty events, six of them spam: three are gold questions, three another
+    answers, too. Either is too little to be heard, and six errors in fifty are no scandal."""
+    names = list("abcdefgh")
+    rows = [
+        (who, f"{name}{row}", row < 6 and who != culprit, 1 if row < 3 else 0 if row > 46 else -1)
+        for place, name in enumerate(names)
+        for row in range(50)
+        for who in [name] + [names[(place + 1 + row % 7) % 8]] * (3 <= row < 6 or 40 <= row < 47)
+    ]
+    batches, events, spam, gold = zip(*rows, strict=True)
+    answered = columns(batches=batches, events=events, spam=spam, gold=gold)
+    found = judge(answered, Silent(), set(names), new_rng)
+    accused = {one.batch: one.findings[0].witness for one in found if one.quarantine}
+    assert accused == ({"a": "gold questions and others about spam"} if culprit else {})
+
+
+def test_one_error_in_one_answer_is_no_sign_that_batches_differ() -> None:
+    """One of four who were asked once erred, and one in twenty of five who were asked more."""
+    few, many = ["w", "x", "y", "z"], [name for name in "abcde" for _ in range(20)]
+    wrong = [name == "w" for name in few] + ([True] + [False] * 19) * 5 + [True] * 6
+    batches, spam = [*few, *many, *["bad"] * 6], [not one for one in wrong]
+    answered = columns(batches=batches, spam=spam, gold=[1] * len(spam))
+    (found,) = judge(answered, Silent(), {"bad"}, new_rng)
+    assert found.findings[0].expected == pytest.approx(6 * 7 / 154)  # (6 + 1) / (104 + 50)
+    assert found.findings[0].p_value < 1e-6  # 3e-4 if batches differed as these seem to
 
 
 def test_a_batch_without_any_witness_is_not_accused_and_says_why() -> None:
