@@ -558,7 +558,8 @@ class Anomalies(Section):
 
 class Drift(Section):
     """A day is held against the `reference_days` before it, by histograms of `bins` bins a number
-    and `most_categories` categories, fixed anew after `bins_kept_days`.
+    and `most_categories` categories, fixed anew after `bins_kept_days`. A day that drifted counts
+    among them after `drifted_days_wait`.
 
     A feature drifted at this `false_discovery_rate` where its Jensen-Shannon distance is at least
     `minimum_distance`, or at least `minimum_effect` of all verdicts are surely at stake, which also
@@ -572,6 +573,7 @@ class Drift(Section):
     memory_gib: Annotated[float, Field(gt=0)]
     threads: Positive
     reference_days: Annotated[int, Field(ge=2)]
+    drifted_days_wait: Positive
     bins: Annotated[int, Field(ge=2)]
     most_categories: Positive
     bins_kept_days: Positive

@@ -35,6 +35,16 @@ def _declare_monitor(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _declare_accept_drift(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--day", required=True, metavar="YYYY-MM-DD", help="the first day of what changed"
+    )
+    parser.add_argument("--by", required=True, metavar="NAME", help="who knows the change")
+    parser.add_argument(
+        "--reason", required=True, metavar="TEXT", help="what it is, for the record"
+    )
+
+
 def _declare_card(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, metavar="DIR|URI", help="the model that the gates judged"
@@ -79,6 +89,8 @@ VERBS = [
          "evaluation.gates.suite_store:run", _declare_suite),
     Verb("drift", "compare a day's events with the days before it",
          "evaluation.monitoring.data:run", declare_day),
+    Verb("accept-drift", "a change is known and here to stay: later days are held against it",
+         "evaluation.monitoring.data:run_accept", _declare_accept_drift),
     Verb("monitor", "report the last window: actions, errors, latency, quality, drift",
          "evaluation.monitoring.monitor:run", _declare_monitor),
     Verb("workspace", "serve Evidently's pages of drift and quality on loopback, until SIGTERM",

@@ -29,6 +29,7 @@ NAMED = (  # name of an alert, first match
     ("DuplicatesDecidedDifferently", "inspect both of a pair; look for two releases or a stage "
      "that ran for one of them"),
     ("FeatureBroken", "ask who sends it what changed; train on none of it until it is mended"),
+    ("*Drift", "see the day's drift report; mend the source, or python -m evaluation accept-drift"),
     ("ScoresAgainstOutcomes", "fit the thresholds anew on audit labels, or retrain"),
     ("AuditedPrecisionLow", "people are silenced: roll back, then python -m serving remedy"),
     ("EngagementLost", "people left after wrongful actions: python -m serving "

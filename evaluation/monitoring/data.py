@@ -1,5 +1,7 @@
 """`python -m evaluation drift`: does a day look like the days before it?
 
+`accept-drift` says that it need not: the change is known and here to stay.
+
 What drifted is judged from histograms that the lake's engine counts (`monitoring.drift`), for any
 number of rows. Evidently, whose one door this is, draws a page for people from a bounded sample.
 """
@@ -9,9 +11,9 @@ from __future__ import annotations
 import argparse
 import logging
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,20 +23,22 @@ import pandas as pd
 
 from data_contracts.alerts import Alert
 from data_contracts.config import Settings
+from data_contracts.errors import BadInput
 from data_contracts.files import write_atomically
 from evaluation.monitoring.drift.alerts import embedding_alert, feature_alerts
 from evaluation.monitoring.drift.columns import CATEGORIES, NUMBERS, SCORE
 from evaluation.monitoring.drift.embeddings import EmbeddingDrift
 from evaluation.monitoring.drift.judging import FeatureDrift
 from evaluation.monitoring.drift.lake_drift import LakeDrift
+from evaluation.monitoring.drift.reference import DRIFTED, accept, day_report
 from evaluation.monitoring.evidently_workspace import DRIFT, add_snapshot
-from evaluation.monitoring.raised import attempted
-from pipelines import alert_inbox, lake
+from evaluation.monitoring.raised import attempted, hand_over
+from pipelines import lake
 from pipelines.days import days_to_do
-from pipelines.state import open_state
 from pipelines.tables import Backend
 
 MINIMUM_ROWS = 50
+HOLDS = timedelta(days=2)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -48,12 +52,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         arguments.day, known, lambda day: (folder / f"{day}.json").is_file(), where="the lake"
     )
     watch = LakeDrift(
-        settings.lake, folder / "histograms", settings.cache / "drift", settings.monitoring.drift
-    )
+        settings.lake, folder, folder / "histograms", settings.cache / "drift",
+        settings.monitoring.drift,
+    )  # fmt: skip
     with watch.opened() as backend:
         found = [_drift_of(day, known, watch, backend, folder, settings, now) for day in days]
     last = found[-1]
-    _raise(settings.state_url, map(Alert.from_record, last["alerts"]), now)
+    hand_over(settings.state_url, alerts_that_hold(last, now), [], now)
     return {
         "days": days,
         "drifted_share": last["drifted_share"],
@@ -61,6 +66,26 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         "alarms": [record["day"] for record in found if record["alarm"]],
         "report": last["html"] or str(folder / f"{days[-1]}.json"),
     }
+
+
+def run_accept(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """A person knows the change: days count from this one on, and its alerts are over."""
+    if not arguments.by or not arguments.reason:
+        raise BadInput(
+            "accept-drift needs --by NAME and --reason TEXT: who knows the change, and it"
+        )
+    days = accept(settings.reports / "drift", arguments.day, arguments.by, arguments.reason)
+    newest = latest_drift(settings.reports) or {"alerts": []}
+    ended = [Alert.from_record(one).fingerprint for one in newest["alerts"]]
+    hand_over(settings.state_url, [], ended, datetime.now(UTC))
+    return {"since": arguments.day, "days": days, "alerts_over": len(ended)}
+
+
+def alerts_that_hold(drift: Mapping[str, Any], now: datetime) -> list[Alert]:
+    """Those of a day's report, until the next day's or a person's word; two days at most, for a
+    lake that takes nothing in is another trouble."""
+    alerts = [] if drift.get("accepted") else map(Alert.from_record, drift["alerts"])
+    return [one for one in alerts if now - one.at <= HOLDS]
 
 
 def latest_drift(reports: Path) -> dict[str, Any] | None:
@@ -79,10 +104,11 @@ def _drift_of(
     now: datetime,
 ) -> dict[str, Any]:
     before = watch.reference(day, known)
+    accepted = (day_report(folder, day) or {}).get("accepted")
     record: dict[str, Any] = {
-        "day": day, "reference_days": before, "columns": {}, "features": [], "embeddings": None,
-        "drifted_columns": [], "drifted_share": None, "alarm": False, "alerts": [],
-        "verdict": "not_enough_evidence", "html": None,
+        "day": day, "accepted": accepted, "reference_days": before, "columns": {}, "features": [],
+        "embeddings": None, "drifted_columns": [], "drifted_share": None, "alarm": False,
+        "alerts": [], "verdict": "not_enough_evidence", "html": None,
     }  # fmt: skip
     rows = [watch.rows(days) for days in ([day], before)]
     record |= {"rows": rows[0], "reference_rows": rows[1]}
@@ -125,7 +151,7 @@ def _judged(
         "alarm": any(one.severity_hint == "ticket" for one in alerts)
         or (unknown and share > maximum_share),
         "alerts": [one.as_record() for one in alerts],
-        "verdict": "drift" if drifted else "no drift",
+        "verdict": DRIFTED if drifted else "no drift",
     }
 
 
@@ -158,16 +184,3 @@ def draw_page(
         )
         write_atomically(html, snapshot.get_html_str(as_iframe=False).encode())
         return snapshot
-
-
-def _raise(state_url: str, alerts: Iterable[Alert], now: datetime) -> None:
-    """Put what was found where incident response takes it from."""
-    found = list(alerts)
-    if not found:
-        return
-    engine = open_state(state_url)
-    try:
-        alert_inbox.prepare(engine)
-        alert_inbox.put(engine, found, now)
-    finally:
-        engine.dispose()

@@ -17,7 +17,7 @@ from evaluation.monitoring.anomaly.hourly import anomalies, reports
 from evaluation.monitoring.anomaly.recent import read_recent
 from evaluation.monitoring.business import business_report
 from evaluation.monitoring.campaigns import campaign_alerts
-from evaluation.monitoring.data import latest_drift
+from evaluation.monitoring.data import alerts_that_hold, latest_drift
 from evaluation.monitoring.evidently_workspace import QUALITY, add_figures, quality_figures
 from evaluation.monitoring.model import audit_quality, labelled_days
 from evaluation.monitoring.outcomes import outcome_alerts
@@ -90,6 +90,8 @@ def watch(settings: Settings, now: datetime, hours: float) -> tuple[dict[str, An
         name: attempted(name, detect, failures) for name, detect in detectors.items()
     }
     sources |= {name: _told(report[name]) for name in ("performance", "business")}
+    drift = report["drift"]
+    sources["drift"] = None if drift is None else alerts_that_hold(drift, now)
     report["anomalies"] = [shown(alert) for alert in _alerts(sources)]
     return report | {
         "alarms": alarms(report, monitoring),
@@ -143,7 +145,7 @@ def alarms(report: Mapping[str, Any], monitoring: Monitoring) -> list[str]:
             f"{monitoring.maximum_error_share:.1%}; read logs/gateway-access.jsonl"
         )
     drift = report["drift"]
-    if drift and drift["alarm"]:
+    if drift and drift["alarm"] and not drift.get("accepted"):
         found.append(
             f"{drift['day']} does not look like the days before it: "
             f"{', '.join(drift['drifted_columns'])}; open reports/drift/{drift['day']}.html"

@@ -174,9 +174,11 @@ def _drift(drift: Mapping[str, Any] | None) -> str:
         (name, f"{distance:.3f}", "drifted" if name in drift["drifted_columns"] else "")
         for name, distance in sorted(drift["columns"].items(), key=lambda item: -item[1])
     ]
+    accepted = drift.get("accepted")
+    by = f" Accepted by {escape(accepted['by'])}: {escape(accepted['reason'])}" if accepted else ""
     return (
         f"<p>{escape(drift['day'])} against {len(drift['reference_days'])} days before: "
-        f"{len(drift['drifted_columns'])} of {len(rows)} columns drifted."
+        f"{len(drift['drifted_columns'])} of {len(rows)} columns drifted.{by}"
         + table(("column", "distance", ""), rows)
     )
 

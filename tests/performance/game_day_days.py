@@ -42,7 +42,8 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def slow_drift(stack: Stack, rng: np.random.Generator, say: Say) -> Played:
-    """From the first day on which another source has a share, growing day by day."""
+    """From the first day on which another source has a share, growing day by day, until something
+    was done or the days are over: a share that changes no decision calls for nothing."""
     found = Played(
         "slow drift", f"another source's share of the messages: {DRIFT} on following days",
         is_harmful=True, offset_seconds=0.0, expects=("freeze_training",), interval="day",
@@ -58,9 +59,11 @@ def slow_drift(stack: Stack, rng: np.random.Generator, say: Say) -> Played:
         _decide(stack, [day])
         stack.command("evaluation", "drift", f"--day={day}")
         if _heard(stack, found, "*Drift*", began, known):
-            found.detected_days = number
+            found.detected_days = found.detected_days or number
+            found.beside.append(f"day {number}, {share:.0%}: {found.severity}")
+        if found.mitigated:
             break
-    say(f"slow drift: {found.detected_by or 'not detected'} on day {found.detected_days}")
+    say(f"slow drift: {found.detected_by or 'not detected'}; {'; '.join(found.beside)}")
     return found
 
 
@@ -194,9 +197,10 @@ def _heard(stack: Stack, found: Played, name: str, began: float, known: set[int]
     ]
     if not told:
         return False
-    at, alert = told[0]
-    found.detected_seconds, found.detected_by = at - began, alert.name
-    found.cause, found.reason = alert.likely_cause, alert.reason
+    if found.detected_seconds is None:
+        at, alert = told[0]
+        found.detected_seconds, found.detected_by = at - began, alert.name
+        found.cause, found.reason = alert.likely_cause, alert.reason
 
     def acted() -> bool:
         mine = {

@@ -29,6 +29,7 @@ from evaluation.monitoring.drift.counting import POSITIVE, counted, fitted, quan
 from evaluation.monitoring.drift.embeddings import DaySample, EmbeddingDrift, embedding_drift
 from evaluation.monitoring.drift.histograms import Histogram, kept
 from evaluation.monitoring.drift.judging import FeatureDrift, compared
+from evaluation.monitoring.drift.reference import reference
 from pipelines import lake
 from pipelines.tables import Backend, arrow, duckdb_backend, held, spark_backend
 
@@ -38,9 +39,11 @@ BINS = "bins.json"
 
 @dataclass(frozen=True)
 class LakeDrift:
-    """Of one lake; `folder` keeps bins and histograms, `scratch` is for the engine."""
+    """Of one lake; `reports` has those of its days, `folder` keeps bins and histograms, `scratch`
+    is for the engine."""
 
     lake: Path
+    reports: Path
     folder: Path
     scratch: Path
     settings: Drift
@@ -59,7 +62,7 @@ class LakeDrift:
 
     def reference(self, day: str, known: Sequence[str]) -> list[str]:
         """The days before it that it is held against."""
-        return [one for one in known if one < day][-self.settings.reference_days :]
+        return reference(day, known, self.reports, self.settings)
 
     def rows(self, days: Sequence[str]) -> int:
         """How many events these days have, as their files say."""
@@ -71,11 +74,11 @@ class LakeDrift:
         if not before:
             return []
         bins = self._bins(backend, before)
-        reference = [self._histograms(backend, bins, one) for one in before]
+        usual = [self._histograms(backend, bins, one) for one in before]
         current = self._histograms(backend, bins, day, anew=True)
         table = described(backend, self.lake, [day])
         return compared(
-            bins, reference, current, self.settings, lambda name: quantiles(table, name, LEVELS)
+            bins, usual, current, self.settings, lambda name: quantiles(table, name, LEVELS)
         )
 
     def embeddings(self, backend: Backend, day: str) -> EmbeddingDrift | None:
@@ -85,8 +88,8 @@ class LakeDrift:
             return None
         current, encoder = self._sample(backend, days[-1], None)
         before = self.reference(days[-1], days)
-        reference = [self._sample(backend, one, encoder)[0] for one in before]
-        return embedding_drift(current, reference, self.settings, np.random.default_rng(SEED))
+        samples = [self._sample(backend, one, encoder)[0] for one in before]
+        return embedding_drift(current, samples, self.settings, np.random.default_rng(SEED))
 
     def frame(self, backend: Backend, days: Sequence[str]) -> pd.DataFrame:
         """At most `sample_rows` events of these days for a report that people read."""

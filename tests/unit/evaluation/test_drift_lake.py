@@ -49,7 +49,11 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="module")
 def watch(settings: Settings) -> LakeDrift:
     return LakeDrift(
-        settings.lake, settings.home / "kept", settings.home / "scratch", settings.monitoring.drift
+        settings.lake,
+        settings.home / "none",
+        settings.home / "kept",
+        settings.home / "scratch",
+        settings.monitoring.drift,
     )
 
 

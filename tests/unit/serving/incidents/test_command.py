@@ -52,7 +52,7 @@ def test_from_an_alert_to_the_post_mortem(
     raised(settings, "FeatureDrift")
     listed = incidents(settings, "list")["incidents"]
     assert [(one["id"], one["severity"], one["playbook"]) for one in listed] == [
-        (1, "major", "poisoned-data")
+        (1, "major", "traffic-drifted")
     ]
     shown = incidents(settings, "show", 1)
     commands = [one["command"] for one in shown["next"]]
@@ -60,7 +60,7 @@ def test_from_an_alert_to_the_post_mortem(
     assert "python -m serving incidents mitigate 1 --mitigation roll_back_release" in commands
     assert "python -m serving incidents undo 1" in commands
     told = capsys.readouterr().err
-    assert "first look: One source, one day" in told
+    assert "first look: Broken data, or a real change?" in told
     assert "freeze_training since" in told
     assert "nobody responds: start `python -m serving incidents respond`" in told
     # whose week it is
