@@ -17,6 +17,7 @@ import orjson
 from data_contracts.config import Drift
 from data_contracts.errors import BadInput
 from data_contracts.files import write_atomically
+from pipelines.days import is_day
 
 DRIFTED = "drift"  # the verdict of a day whose features did
 
@@ -59,9 +60,9 @@ def day_report(folder: Path, day: str) -> dict[str, Any] | None:
 def accept(folder: Path, day: str, by: str, reason: str) -> list[str]:
     """Write into the reports of the day and of those after it that they count; those days.
 
-    Raises BadInput where the day has no report or raised no alert. Doing it again changes nothing.
+    Raises BadInput where the day has no report or raised no alert. It may be done again.
     """
-    report = day_report(folder, day)
+    report = day_report(folder, day) if is_day(day) else None
     if report is None:
         raise BadInput(f"--day {day} has no drift report in {folder}; run: evaluation drift")
     if not report["alerts"]:

@@ -76,11 +76,15 @@ def test_from_an_accepted_day_on_every_day_counts_and_none_before(
     assert (report["accepted"]["by"], report["accepted"]["since"]) == ("ana", DAYS[-3])
 
 
-@pytest.mark.parametrize(("day", "said"), [(DAYS[3], "no drift report"), (DAYS[4], "no alert")])
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [(DAYS[3], "no drift report"), ("../alerts", "no drift report"), (DAYS[4], "no alert")],
+)
 def test_only_a_day_that_raised_an_alert_can_be_accepted(
     day: str, said: str, tmp_path: Path
 ) -> None:
     write_report(tmp_path, DAYS[4])
+    write_report(tmp_path.parent, "alerts", alerts=[{}])
     with pytest.raises(BadInput, match=f"--day {day} .*{said}"):
         accept(tmp_path, day, "ana", "a new market")
 
