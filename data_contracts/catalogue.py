@@ -11,11 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from data_contracts.errors import ConfigurationError
 from data_contracts.labels import LabelName
+from data_contracts.yaml_files import read_yaml
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 
@@ -227,15 +226,4 @@ class Catalogue(_Entry):
 @cache
 def load_catalogue(path: Path = CATALOGUE) -> Catalogue:
     """Read and check the catalogue. Raises ConfigurationError that names the entry and value."""
-    if not path.is_file():
-        raise ConfigurationError(f"{path} is missing; restore it from the repository")
-    try:
-        return Catalogue.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is not YAML: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(
-            f"{path.name}: {key} = {first.get('input')!r}: {first['msg']}; mend this entry"
-        ) from None
+    return read_yaml(Catalogue, path)

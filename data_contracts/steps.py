@@ -10,11 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from data_contracts.config import Positive, Section
-from data_contracts.errors import ConfigurationError
+from data_contracts.yaml_files import read_yaml
 
 STEPS_FILE = Path(__file__).resolve().with_name("steps.yaml")
 
@@ -159,14 +158,7 @@ class Steps(Section):
 @cache
 def load_steps(path: Path = STEPS_FILE) -> Steps:
     """Read and check the file. Raises ConfigurationError that names the place and the problem."""
-    try:
-        return Steps.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{path.name}: {place or 'file'}: {first['msg']}") from None
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path.name} is not YAML: {error}") from None
+    return read_yaml(Steps, path)
 
 
 def _option(name: str, value: object) -> list[str]:

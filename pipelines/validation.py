@@ -15,13 +15,13 @@ from typing import Annotated, Any, Literal
 
 import orjson
 import pandas as pd
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from data_contracts.config import PROJECT, Settings
 from data_contracts.errors import BadInput, ConfigurationError
 from data_contracts.files import write_atomically
 from data_contracts.tables import DERIVED
+from data_contracts.yaml_files import read_yaml
 from pipelines import lake
 from pipelines.days import days_to_do
 from pipelines.downloads import file_sha256
@@ -96,18 +96,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
 
 def load_suites(folder: Path = SUITES) -> list[Suite]:
     """Every suite of a folder. Raises ConfigurationError naming file, key and value."""
-    suites = []
-    for path in sorted(folder.glob("*.yaml")):
-        try:
-            suites.append(Suite.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))))
-        except yaml.YAMLError as error:
-            raise ConfigurationError(f"{path} is not YAML: {error}") from None
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise ConfigurationError(
-                f"{path.name}: {key} = {first.get('input')!r}: {first['msg']}; mend this suite"
-            ) from None
+    suites = [read_yaml(Suite, path) for path in sorted(folder.glob("*.yaml"))]
     if not suites:
         raise ConfigurationError(f"no suite in {folder}; restore it from the repository")
     return suites

@@ -7,17 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-import pytest
-
 from data_contracts.config import PROJECT, Settings, load_settings
 from data_contracts.secrets import create_local_secrets, local_secrets
+from tests.healthy import wait_until_healthy
 from tests.stand_ins.ports import free_port
 
 START_SECONDS = 150
@@ -66,7 +63,7 @@ def tracking_server(home: Path, **variables: str) -> Iterator[TrackingServer]:
         )
     server = TrackingServer(process, settings, environ, log)
     try:
-        _wait_until_ready(server)
+        wait_until_healthy(server.uri, process, log, START_SECONDS)
         yield server
     finally:
         _stop(server)
@@ -85,14 +82,3 @@ def _stop(server: TrackingServer) -> None:
         assert probe.connect_ex(("127.0.0.1", server.settings.local.mlflow_port)) != 0
     log = server.log.read_text()
     assert not [name for name, value in local_secrets(server.settings.home).items() if value in log]
-
-
-def _wait_until_ready(server: TrackingServer) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.process.poll() is None:
-        try:
-            if httpx.get(f"{server.uri}/health", timeout=2).is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.2)
-    pytest.fail(f"the tracking server did not start:\n{server.log.read_text()[-2000:]}")

@@ -7,10 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Protocol
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_contracts.errors import ConfigurationError
+from data_contracts.yaml_files import read_yaml
 from training.prefilter import PrefilterParameters
 from training.specialists.text import SpecialistParameters
 from training.stacking import Parameters
@@ -70,16 +69,7 @@ class Suggests(Protocol):
 @cache
 def load_search_space(path: Path = FILE) -> SearchSpace:
     """ConfigurationError that names the parameter and its value."""
-    try:
-        return SearchSpace.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is not YAML: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ConfigurationError(
-            f"{path.name}: {key} = {first.get('input')!r}: {first['msg']}; mend this entry"
-        ) from None
+    return read_yaml(SearchSpace, path)
 
 
 def text_parameters(chosen: Mapping[str, Value]) -> Parameters:

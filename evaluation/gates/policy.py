@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_contracts.errors import ConfigurationError
 from data_contracts.reports import GateVerdict
+from data_contracts.yaml_files import read_yaml
 from evaluation.metrics import Estimate
 
 FigureName = Literal[
@@ -282,15 +281,4 @@ class Policy(Part):
 
 def load_policy(path: Path) -> Policy:
     """Read and check the file. ConfigurationError names the key, its value and the remedy."""
-    if not path.is_file():
-        raise ConfigurationError(f"gates.policy = {path}: no such file; restore it or set its path")
-    try:
-        return Policy.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is not YAML: {error}; mend it") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(
-            f"{path}: {key} = {first.get('input')!r}: {first['msg']}; mend this key"
-        ) from None
+    return read_yaml(Policy, path, "gates.policy")

@@ -9,8 +9,6 @@ asks for that (Standard Webhooks, https://www.standardwebhooks.com: `webhook-id`
 
 from __future__ import annotations
 
-import base64
-import hmac
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -36,6 +34,7 @@ from pipelines import audit_trail
 from pipelines.labelling.appeal_records import Contested
 from pipelines.labelling.task_moves import insert_if_new
 from pipelines.state import UtcTime, create_tables, one_writer_at_a_time, reading
+from serving.webhook_signature import signature
 
 TIMEOUT_SECONDS = 10.0
 METADATA = MetaData()
@@ -180,13 +179,3 @@ class Reversals:
 
 def _reversal(row: RowMapping) -> Reversal:
     return Reversal(**{name: row[name] for name in Reversal.__dataclass_fields__})
-
-
-def signature(key: str, delivery: str, stamp: str, body: bytes) -> str:
-    """`v1,` and the base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`.
-
-    >>> signature("k", "id", "1", b"{}")
-    'v1,g7RitEqJvu8yMbDC6clEYxfin7F9RZIMzpsXDw051Xc='
-    """
-    content = b".".join((delivery.encode(), stamp.encode(), body))
-    return f"v1,{base64.b64encode(hmac.digest(key.encode(), content, 'sha256')).decode()}"

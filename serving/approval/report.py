@@ -1,13 +1,11 @@
 """What MLflow reports by webhook: is it really MLflow's, is it fresh, and what does it say.
 
-MLflow signs as Standard Webhooks (https://www.standardwebhooks.com) does, with headers of its own:
-`v1,` and the base64 of HMAC-SHA256 over `{delivery id}.{unix time}.{body}`. Whoever has the secret
-can sign anything, so a report is only a hint to look; it is never an approval itself.
+MLflow signs as `webhook_signature` does, with headers of its own. Whoever has the secret can sign
+anything, so a report is only a hint to look; it is never an approval itself.
 """
 
 from __future__ import annotations
 
-import base64
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +15,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data_contracts.errors import BadInput
+from serving.webhook_signature import signature
 
 DELIVERY_ID = "x-mlflow-delivery-id"
 TIMESTAMP = "x-mlflow-timestamp"
 SIGNATURE = "x-mlflow-signature"
-SCHEME = "v1"
 LONGEST_ID = 64  # characters; MLflow's are UUIDs
 LONGEST_TIME = 12  # digits of a unix time
 
@@ -78,17 +76,6 @@ def check(
             "now; check the clocks, or approval.window_seconds"
         )
     return Delivery(delivery_id, sent_at)
-
-
-def signature(secret: str, delivery_id: str, timestamp: str, body: bytes) -> str:
-    """As MLflow writes it.
-
-    >>> signature("s", "d", "1", b"{}")
-    'v1,IU+2+KHu4+2P4cNMuwvd3lx0u3yUZ/KaEHscpFOsm4Y='
-    """
-    content = b".".join((delivery_id.encode(), timestamp.encode(), body))
-    digest = hmac.digest(secret.encode(), content, "sha256")
-    return f"{SCHEME},{base64.b64encode(digest).decode()}"
 
 
 def parse(body: bytes) -> Report:

@@ -20,7 +20,7 @@ import orjson
 
 from data_contracts.config import Smtp
 from data_contracts.errors import MissingPart, ServiceUnavailable
-from serving.approval.report import signature
+from serving.webhook_signature import signature
 
 TIMEOUT_SECONDS = 5.0
 LONGEST_LINE = 200  # characters of a title in a message

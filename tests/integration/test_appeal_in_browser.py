@@ -9,13 +9,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -27,6 +25,7 @@ from pipelines.golden_cases import read_cases
 from pipelines.state import open_state
 from serving.appeals.proof import ACCOUNT, signed
 from tests.appeal_cases import Home, event, line, verdict
+from tests.healthy import wait_until_healthy
 from tests.integration.test_model_card_in_browser import (
     DESKTOP,
     OVERFLOW,
@@ -95,7 +94,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             )  # fmt: skip
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait_until_ready(url, process)
+            wait_until_healthy(url, process, folder / "appeals.log")
             yield Service(folder, url, platform, environment, day)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -232,16 +231,3 @@ def _look(page: Page, folder: Path, name: str) -> None:
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate(OVERFLOW) == 0, f"{name} at {width} px"
         page.screenshot(path=folder / f"{name}-{width}.png", full_page=True)
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            pytest.fail(f"it ended with {process.returncode}")
-        try:
-            if httpx.get(f"{url}/health", timeout=1).is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    pytest.fail("it was not ready in time")

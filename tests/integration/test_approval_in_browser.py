@@ -29,10 +29,10 @@ from data_contracts.secrets import (
     secret,
 )
 from pipelines import audit_trail
-from serving.approval.report import signature
 from serving.rollout.phases import Transition
 from serving.rollout.store import RolloutStore
 from serving.rollout.targets.base import Deployment
+from serving.webhook_signature import signature
 from tests.integration.test_model_card_in_browser import WAIT_MILLISECONDS
 from tests.mlflow_server import TrackingServer, tracking_server
 from tests.stand_ins.airflow_api import PASSWORD, AirflowStandIn, airflow_stand_in

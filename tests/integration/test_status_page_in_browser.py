@@ -9,15 +9,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from data_contracts.config import PROJECT
+from tests.healthy import wait_until_healthy
 from tests.integration.test_model_card_in_browser import (
     DESKTOP,
     OVERFLOW,
@@ -47,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StatusHome]:
                 stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         try:
-            _wait_until_ready(url_of(home), process)
+            wait_until_healthy(url_of(home), process, folder / "status-page.log")
             yield home
         finally:
             process.send_signal(signal.SIGTERM)
@@ -130,16 +129,3 @@ def _look(page: Page, folder: Path, name: str) -> None:
         page.emulate_media(color_scheme="dark")
         page.screenshot(path=folder / f"{name}-{width}-dark.png", full_page=True)
         page.emulate_media(color_scheme="light")
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            pytest.fail(f"it ended with {process.returncode}")
-        try:
-            if httpx.get(f"{url}/health", timeout=1).is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    pytest.fail("it was not ready in time")

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from serving.appeals.reversals import signature
+from serving.webhook_signature import signature
 
 
 @dataclass

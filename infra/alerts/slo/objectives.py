@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_contracts.errors import ConfigurationError
+from data_contracts.yaml_files import read_yaml
 
 FILE = Path(__file__).parent / "slo.yaml"
 UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
@@ -109,11 +108,4 @@ def seconds(duration: str) -> int:
 
 def read(path: Path = FILE) -> Objectives:
     """Raises ConfigurationError that names the field and its value."""
-    try:
-        return Objectives.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigurationError(
-            f"{path}: {where} = {first.get('input')!r}: {first['msg']}"
-        ) from None
+    return read_yaml(Objectives, path)

@@ -69,5 +69,5 @@ def test_a_bad_policy_names_the_key(tmp_path: Path, section: str, key: str, valu
 
 
 def test_an_absent_policy_is_a_configuration_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no such file"):
+    with pytest.raises(ConfigurationError, match="No such file or directory; see gates"):
         load_policy(tmp_path / "gates.yaml")

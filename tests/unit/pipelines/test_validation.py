@@ -49,7 +49,7 @@ def test_every_suite_is_read_and_says_what_to_do() -> None:
 def test_a_suite_with_an_unknown_severity_is_refused(tmp_path: Path) -> None:
     content = "{table: events, required: true, expectations: [{type: expect_a, severity: bad, "
     (tmp_path / "events.yaml").write_text(content + "arguments: {}, remedy: x}]}")
-    expected = r"events.yaml: expectations.0.severity = 'bad': .*; mend this suite"
+    expected = r"events.yaml: expectations.0.severity = 'bad': .*; mend it"
     with pytest.raises(ConfigurationError, match=expected):
         load_suites(tmp_path)
 

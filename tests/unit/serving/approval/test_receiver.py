@@ -21,10 +21,10 @@ from pipelines.state import open_state
 from serving.approval.airflow import DagRuns
 from serving.approval.deliveries import Deliveries
 from serving.approval.receiver import Receiver, Reconciliation
-from serving.approval.report import signature
 from serving.approval.starter import Starter
 from serving.rollout.store import RolloutStore
 from serving.rollout.targets.base import Deployment
+from serving.webhook_signature import signature
 from tests.stand_ins.airflow_api import PASSWORD, AirflowStandIn, airflow_stand_in
 from training.approval import Approval
 from training.registry import ModelVersion

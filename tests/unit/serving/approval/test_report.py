@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from data_contracts.errors import BadInput
-from serving.approval.report import NotMlflow, check, parse, signature
+from serving.approval.report import NotMlflow, check, parse
+from serving.webhook_signature import signature
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 WINDOW = timedelta(seconds=300)
