@@ -40,7 +40,7 @@ NAME = "NewCampaign"
 MOST_NOW, MOST_BEFORE = 3_000, 6_000  # posts of a window, and of those before it, that are compared
 WINDOWS_BEFORE = 24  # that say what is usual: a day of hours
 GUARD_WINDOWS = 1  # between them and now: a campaign's first minutes are not what is usual
-MOSTLY = 0.5  # of a campaign's posts were allowed
+LEAST_ALLOWED = 0.2  # of a campaign's posts: the rest is what any filter misses of what it knows
 FEWEST_HAM_LABELS = 3  # near a group, and no spam among them: reviewers know it
 KNOWN_AS_HAM = 0.9  # of the labels near it, where some are spam
 ID_CHARACTERS = 10
@@ -57,7 +57,7 @@ class Labelled:
 def campaign_alerts(
     settings: Settings, now: datetime, hours: float, encoder: EventEncoder | None = None
 ) -> list[Alert]:
-    """A ticket for each campaign that is new in the `hours` before `now` and mostly allowed.
+    """A ticket for each campaign that is new in the `hours` before `now` and gets through.
 
     Raises MissingPart where the encoder's file cannot be had.
     """
@@ -119,8 +119,12 @@ def going_on(
 
 
 def is_let_through(growth: Growth, sides: Sides) -> bool:
-    """Whether the filter allowed most of it: else it needs nobody's eyes."""
-    return _allowed([sides.now[row] for row in growth.now]) >= MOSTLY
+    """Whether what the filter allowed of it is a campaign by itself; else it needs nobody's eyes."""
+    posts = [sides.now[row] for row in growth.now]
+    allowed = senders(post for post in posts if post.allowed)
+    return _allowed(posts) >= LEAST_ALLOWED and allowed >= max(
+        FEWEST_SENDERS, LEAST_GROWTH * growth.expected
+    )
 
 
 def is_known_ham(growth: Growth, reviewed: Labelled) -> bool:

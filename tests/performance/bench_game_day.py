@@ -42,13 +42,14 @@ from tests.performance.game_day_stack import (
     monitor_process,
     running_stack,
 )
+from tests.performance.game_day_traffic import Control
 from tests.performance.provenance import commit
 
 Act = Callable[[], Played]
 SEED = 20_261_130
 MOST_FALSE_PAGES = 1.0  # a simulated week
 LEAST_FAULTS = 8
-WARM_SECONDS = 12.0
+WARM_SECONDS, STEADY_INTERVALS = 12.0, 3
 DAILY = {"poisoned label day": poisoned_labels, "slow drift": slow_drift}
 
 
@@ -91,8 +92,10 @@ def _live(settings: Settings, chosen: Sequence[str]) -> list[Played]:
         tempfile.TemporaryDirectory(prefix="game-day-") as folder,
         running_stack(Path(folder), ready.models, ready.traffic, _say) as stack,
     ):
-        time.sleep(WARM_SECONDS + INTERVAL_SECONDS)
-        level = write_past(stack.settings, datetime.now(UTC), INTERVAL_SECONDS)
+        stack.send(Control(steady=True))
+        time.sleep(WARM_SECONDS + STEADY_INTERVALS * INTERVAL_SECONDS)
+        level = write_past(stack.settings, datetime.now(UTC), INTERVAL_SECONDS, STEADY_INTERVALS)
+        stack.send(Control())
         _say(f"an interval: {level.decisions:g} decisions, {level.positive_rate:.1%} acted upon")
         stack.supervisor.start(monitor_process())
         time.sleep(2 * INTERVAL_SECONDS)

@@ -1,8 +1,9 @@
 """The past that the monitor compares the game day with: three weeks of the shorter hour.
 
-Made, and said so: reports are drawn about the level of the first live interval, as varied as the
-clients are (`game_day_traffic`); of the day before, decision records of that interval are written
-again under earlier times, so that features and slices have a yesterday.
+Made, and said so: reports are drawn about the level of the first live intervals, in which clients
+are steady (one interval of varied ones may be far from their mean), as varied as the clients are
+afterwards (`game_day_traffic`); of the day before, decision records of the last interval are
+written again under earlier times, so that features and slices have a yesterday.
 """
 
 from __future__ import annotations
@@ -27,15 +28,16 @@ RECORDS_AN_HOUR = 400
 LEAST_DECISIONS = 300
 
 
-def write_past(settings: Settings, now: datetime, seconds: float) -> Level:
-    """From the last `seconds`, which are one interval; the level it found. RuntimeError where
-    there was too little traffic."""
+def write_past(settings: Settings, now: datetime, seconds: float, intervals: int) -> Level:
+    """From the last `intervals` of `seconds`; the level it found. RuntimeError where there was too
+    little traffic."""
     hour = timedelta(seconds=seconds)
-    seen = traffic(decisions_since(settings.home / "decisions", now - hour, now))
-    if seen["decisions"] < LEAST_DECISIONS:
-        raise RuntimeError(f"{seen['decisions']} decisions in {seconds:.0f} s; the clients stall")
+    seen = traffic(decisions_since(settings.home / "decisions", now - intervals * hour, now))
+    decisions = seen["decisions"] / intervals
+    if decisions < LEAST_DECISIONS:
+        raise RuntimeError(f"{decisions:.0f} decisions in {seconds:.0f} s; the clients stall")
     level = Level(
-        decisions=seen["decisions"], positive_rate=seen["positive_rate"]["value"],
+        decisions=decisions, positive_rate=seen["positive_rate"]["value"],
         latencies=seen["arms"]["stable"]["latency_ms"], dispersion=DISPERSION,
         precision=PRECISION, latency_noise=LATENCY_NOISE, wandering=0.0, seasonal=False,
     )  # fmt: skip

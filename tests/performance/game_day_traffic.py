@@ -6,8 +6,8 @@
 What is sent is read from the control file (JSON) twice a second: `rate` (requests a second),
 `campaign` and `other` (shares of requests from the campaign and from ordinary messages of another
 source), `ham_only` (no spam), `context` ({field: factor, or null to leave it out}). Rate and share
-of spam vary from interval to interval more than by chance, as those of the quiet weeks do. Each
-line of OUT is a `Sent`.
+of spam vary from interval to interval more than by chance, as those of the quiet weeks do, unless
+`steady`. Each line of OUT is a `Sent`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class Control:
     campaign: float = 0.0
     other: float = 0.0
     ham_only: bool = False
+    steady: bool = False
     context: Mapping[str, float | None] = field(default_factory=dict)
 
     @classmethod
@@ -117,7 +118,9 @@ class Clients:
         redraw = 0.0
         while not self.stop.wait(LOOK_SECONDS):
             self._now = Control.read(self._control)
-            if time.monotonic() >= redraw:
+            if self._now.steady:
+                self._busy, self._spam = 1.0, SPAM_SHARE
+            elif time.monotonic() >= redraw:
                 redraw = time.monotonic() + self._interval
                 with self._lock:
                     self._busy = self._rng.gamma(DISPERSION) / DISPERSION

@@ -162,6 +162,18 @@ def test_what_the_filter_acts_upon_or_reviewers_called_ham_needs_nobodys_eyes(
     assert alerts(settings) == []
 
 
+@pytest.mark.parametrize(
+    ("allowed", "blocked", "told"), [(12, 30, 1), (12, 80, 0), (5, 10, 0), (0, 30, 0)]
+)
+def test_a_campaign_of_which_the_filter_catches_most_is_told_where_enough_gets_through(
+    settings: Settings, allowed: int, blocked: int, told: int
+) -> None:
+    through = posts("pictures", allowed, NOW - MINUTE)
+    caught = posts("pictures", blocked, START, allowed=False)
+    write(settings, [*usual(), *through, *caught])
+    assert len(alerts(settings)) == told
+
+
 def _label(settings: Settings, texts: Sequence[str], label: str) -> None:
     day = "2026-01-04"
     labels = [
