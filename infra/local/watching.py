@@ -6,6 +6,7 @@ the rules and routes of infra/alerts; only addresses differ here, and mail, whic
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from infra.local.process import Process
 PROMETHEUS, ALERTMANAGER = "prometheus", "prometheus-alertmanager"
 RULES = PROJECT / "infra" / "alerts"
 ROUTES = RULES / "alertmanager" / "alertmanager.yaml"
+AIRFLOW_URL = "WEIR__APPROVAL__AIRFLOW_URL"
 INCIDENTS = "incidents"  # the receiver that is ours
 SCRAPE_SECONDS = 10
 KEPT_DAYS = 15
@@ -46,8 +48,9 @@ def processes(settings: Settings) -> tuple[Process, ...]:
 
 
 def airflow_address(settings: Settings) -> dict[str, str]:
-    """Where Airflow is, for who asks it: its local port may have been moved."""
-    return {"WEIR__APPROVAL__AIRFLOW_URL": airflow.base_url(settings)}
+    """Where Airflow is, for who asks it: its local port may have been moved, unless it is another
+    Airflow that the caller's environment names."""
+    return {AIRFLOW_URL: os.environ.get(AIRFLOW_URL) or airflow.base_url(settings)}
 
 
 def missing() -> list[str]:

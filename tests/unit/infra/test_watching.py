@@ -80,3 +80,16 @@ def test_what_is_not_installed_is_said(settings: Settings, monkeypatch: pytest.M
     names = [one.name for one in watching.processes(settings)]
     assert "prometheus" not in names
     assert "incidents" in names
+
+
+@pytest.mark.parametrize("given", [None, "http://airflow.example:8080"])
+def test_incident_response_asks_the_local_airflow_unless_another_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    monkeypatch.delenv(watching.AIRFLOW_URL, raising=False)
+    if given:
+        monkeypatch.setenv(watching.AIRFLOW_URL, given)
+    settings = load_settings({"WEIR_HOME": str(tmp_path), "WEIR__LOCAL__AIRFLOW_PORT": "18580"})
+    (responder,) = [one for one in watching.processes(settings) if one.name == "incidents"]
+    asked = {watching.AIRFLOW_URL: given or "http://127.0.0.1:18580"}
+    assert dict(responder.environment) == asked
