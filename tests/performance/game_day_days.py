@@ -207,7 +207,7 @@ def _heard(stack: Stack, found: Played, name: str, began: float, known: set[int]
             incident for _, one, incident in alerts_since(stack, began)
             if incident and incident not in known and fnmatchcase(one.name, name)
         }  # fmt: skip
-        return any(note_actions(stack, found, one, began) for one in sorted(mine))
+        return bool(mine) and note_actions(stack, found, mine, began)
 
     try:
         wait_for(acted, "an action", HEARD_SECONDS)

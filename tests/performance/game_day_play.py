@@ -8,7 +8,7 @@ fault is over when no alert of its incident holds and users feel nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from sqlalchemy import select
 from data_contracts.alerts import Alert
 from pipelines.alert_inbox import ENTRIES
 from pipelines.state import reading
-from serving.incidents.triage import Incident
+from serving.incidents.triage import SEVERITIES, Incident
 from tests.performance.game_day_faults import Fault, harm_now
 from tests.performance.game_day_stack import INTERVAL_SECONDS, Stack
 
@@ -95,25 +95,22 @@ def play(
         fault.inject(stack)
         began = time.time()
         say(f"{fault.name}: struck")
-        incident_id = _until_helped(stack, fault, found, began, known)
+        _until_helped(stack, fault, found, began, known)
     finally:  # the next one begins without it
         if fault.mend is not None:
             fault.mend(stack)
     if fault.mend is not None:
         found.mended_seconds = time.time() - began
-    _until_over(stack, fault, found, began, incident_id)
+    _until_over(stack, fault, found, began, known)
     found.pages = len(stack.pager.calls) - pages_before
-    found.beside = _beside(stack, known, incident_id)
+    found.beside = _beside(stack, known | _incidents_of(stack, fault, began, known))
     found.actions = _actions_since(stack, began)
     say(line(found))
     return found
 
 
-def _until_helped(
-    stack: Stack, fault: Fault, found: Played, began: float, known: set[int]
-) -> int | None:
-    """Until it was told of and mitigated, or for as long as it is given; its incident."""
-    incident_id: int | None = None
+def _until_helped(stack: Stack, fault: Fault, found: Played, began: float, known: set[int]) -> None:
+    """Until it was told of and mitigated, or for as long as it is given."""
     deadline = began + GIVEN_INTERVALS * INTERVAL_SECONDS
     while time.time() < deadline:
         time.sleep(POLL_SECONDS)
@@ -123,25 +120,22 @@ def _until_helped(
             if told is not None:
                 _note(found, *told, began)
         if found.detected_seconds is not None:
-            incident_id = incident_id or _incident_of(stack, fault, began)
-            if incident_id is not None and note_actions(stack, found, incident_id, began):
+            mine = _incidents_of(stack, fault, began, known)
+            settled = bool(mine) and note_actions(stack, found, mine, began)
+            if settled and found.mitigated:  # a first, lesser incident may have no step for it
                 break
-    return incident_id
 
 
-def _until_over(
-    stack: Stack, fault: Fault, found: Played, began: float, incident_id: int | None
-) -> None:
+def _until_over(stack: Stack, fault: Fault, found: Played, began: float, known: set[int]) -> None:
     """Until no alert of it holds and users feel nothing."""
     deadline = time.time() + RECOVERY_INTERVALS * INTERVAL_SECONDS
+    patience = stack.settings.incidents.quiet_seconds
     while time.time() < deadline:
         time.sleep(POLL_SECONDS)
-        felt = _feel(stack, fault, found)
-        if incident_id is not None:
-            note_actions(stack, found, incident_id, began)
-        quiet = incident_id is None or not stack.store.firing(
-            incident_id, stack.settings.incidents.quiet_seconds
-        )
+        felt, mine = _feel(stack, fault, found), _incidents_of(stack, fault, began, known)
+        if mine:
+            note_actions(stack, found, mine, began)
+        quiet = not any(stack.store.firing(one, patience) for one in mine)
         if quiet and felt is not None and felt <= fault.most_harm and fault.is_harmful:
             found.recovered_seconds = time.time() - began
             return
@@ -206,31 +200,33 @@ def _note(found: Played, at: float, alert: Alert, began: float) -> None:
     found.cause, found.reason = alert.likely_cause, alert.reason
 
 
-def _incident_of(stack: Stack, fault: Fault, began: float) -> int | None:
-    return next(
-        (incident for _, alert, incident in alerts_since(stack, began)
-         if incident and fault.is_told_by(alert)), None,
-    )  # fmt: skip
+def _incidents_of(stack: Stack, fault: Fault, began: float, known: set[int]) -> set[int]:
+    """Those whose alerts tell of it: new ones, else older ones that it brought back."""
+    every = {
+        incident for _, alert, incident in alerts_since(stack, began)
+        if incident and fault.is_told_by(alert)
+    }  # fmt: skip
+    return every - known or every
 
 
-def note_actions(stack: Stack, found: Played, incident_id: int, began: float) -> bool:
-    """Note what was done; whether something was, or nothing is left to do."""
+def note_actions(stack: Stack, found: Played, incidents: Collection[int], began: float) -> bool:
+    """Note what was done about them; whether something was, or nothing is left to do."""
     store = stack.store
-    incident = store.get(incident_id)
-    found.severity = incident.severity
+    mine = [store.get(one) for one in sorted(incidents)]
+    found.severity = min((one.severity for one in mine), key=SEVERITIES.index)
     found.mitigations = [
         {
             "mitigation": one.mitigation, "state": one.state, "by": one.by,
             "seconds": None if one.ended_at is None else one.ended_at.timestamp() - began,
             "reason": one.reason,
         }
-        for one in store.actions(incident_id)
+        for incident in mine for one in store.actions(incident.id)
     ]  # fmt: skip
     done = [one["seconds"] for one in found.mitigations if one["state"] == "done"]
     if done and found.mitigated_seconds is None:
         found.mitigated_seconds = min(done)
     settled = all(one["state"] not in ("asked", "intended") for one in found.mitigations)
-    return settled and (bool(done) or _nothing_automatic(incident, began))
+    return settled and (bool(done) or all(_nothing_automatic(one, began) for one in mine))
 
 
 def _nothing_automatic(incident: Incident, began: float) -> bool:
@@ -244,10 +240,6 @@ def _actions_since(stack: Stack, began: float) -> int:
     return sum(action.at.timestamp() >= began for action in actions)
 
 
-def _beside(stack: Stack, known: set[int], incident_id: int | None) -> list[str]:
+def _beside(stack: Stack, known: set[int]) -> list[str]:
     new: Sequence[Incident] = stack.store.incidents(over_too=True, most=1000)
-    return [
-        f"{one.severity} {one.title}"
-        for one in new
-        if one.id not in known and one.id != incident_id
-    ]
+    return [f"{one.severity} {one.title}" for one in new if one.id not in known]
