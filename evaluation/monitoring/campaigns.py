@@ -119,7 +119,7 @@ def going_on(
 
 
 def is_let_through(growth: Growth, sides: Sides) -> bool:
-    """Whether what the filter allowed of it is a campaign by itself; else it needs nobody's eyes."""
+    """Whether what the filter allowed of it is a campaign by itself; the rest needs no eyes."""
     posts = [sides.now[row] for row in growth.now]
     allowed = senders(post for post in posts if post.allowed)
     return _allowed(posts) >= LEAST_ALLOWED and allowed >= max(
