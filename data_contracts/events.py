@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -23,12 +22,12 @@ from pydantic import (
 )
 
 from data_contracts.errors import ContractViolation
+from data_contracts.lines import LineContract, in_utc
 
 MAX_TEXT_CHARACTERS = 65_536
 MAX_MEDIA = 16
 MAX_CONTEXT_ENTRIES = 128
 MAX_EVENT_BYTES = 1_048_576
-MAX_FIELD_CHARACTERS = 64
 ENRICHED_PREFIXES = ("behaviour.", "surroundings.")
 _SHOWN_FIELDS = {"event_id", "id", "occurred_at", "time", "language", "kind", "sha256", "path"}
 
@@ -91,12 +90,7 @@ class Event(BaseModel):
     @field_validator("occurred_at")
     @classmethod
     def _in_utc(cls, value: datetime | None) -> datetime | None:
-        if value is None:
-            return None
-        try:
-            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        except OverflowError:
-            raise ValueError("the time lies outside the years 1 to 9999 in UTC") from None
+        return None if value is None else in_utc(value)
 
     @field_validator("text")
     @classmethod
@@ -127,7 +121,7 @@ def parse_event(raw: Mapping[str, Any], *, where: str = "", ignore: tuple[str, .
     try:
         return Event.model_validate(fields)
     except ValidationError as error:
-        raise _violation(error, where) from None
+        raise CONTRACT.violation(error, where) from None
 
 
 def parse_event_line(line: bytes, *, where: str = "", ignore: tuple[str, ...] = ()) -> Event:
@@ -145,53 +139,18 @@ def decode_line(line: bytes, *, where: str = "") -> dict[str, Any]:
             "send large media by path under the media root",
             where=where,
         )
-    try:
-        raw = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise ContractViolation(
-            "line",
-            f"{len(line)} bytes",
-            f"not JSON ({error.msg})",
-            "write one JSON object a line",
-            where=where,
-        ) from None
-    if not isinstance(raw, dict):
-        raise ContractViolation(
-            "line",
-            type(raw).__name__,
-            "not a JSON object",
-            'write one object a line, at least {"event_id": "…", "text": "…"}',
-            where=where,
-        )
-    return raw
+    return CONTRACT.decode(line, where)
 
 
-def _violation(error: ValidationError, where: str) -> ContractViolation:
-    first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"])[:MAX_FIELD_CHARACTERS] or "event"
-    value = first.get("input")
-    problem = first["msg"]
-    if first["type"] == "missing":
-        problem, value = "is missing", None
-    elif first["type"] == "extra_forbidden":
-        problem = "is not a field of the event contract"
-    known = "event_id, text, occurred_at, account, language, media, context"
-    if not _holds_no_user_content(field, first["type"]):
-        value = _described(value)
-    return ContractViolation(field, value, problem, f"the contract has {known}", where=where)
-
-
-def _holds_no_user_content(field: str, problem: str) -> bool:
+def _holds_no_user_content(field: str) -> bool:
     first, _, _ = field.partition(".")
     *_, last = field.split(".")
-    return first != "context" and last in _SHOWN_FIELDS and problem != "extra_forbidden"
+    return first != "context" and last in _SHOWN_FIELDS
 
 
-def _described(value: object) -> str | None:
-    """What a value is, without what it says: user text never reaches a log or an answer."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return f"{len(value)} characters"
-    kind = type(value).__name__
-    return f"{kind} of {len(value)}" if isinstance(value, (list, dict)) else kind
+CONTRACT = LineContract(
+    "event",
+    ("event_id", "text", "occurred_at", "account", "language", "media", "context"),
+    '{"event_id": "…", "text": "…"}',
+    _holds_no_user_content,
+)

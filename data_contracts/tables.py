@@ -51,6 +51,15 @@ LABELS = pa.schema(
         pa.field("batch", pa.string(), nullable=False),
     ]
 )
+ACTIONS = pa.schema(  # of `data_contracts.actions`; account and target are keyed hashes
+    [
+        pa.field("account", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("at", _TIME, nullable=False),
+        pa.field("device", pa.string()),
+    ]
+)
 FEATURES = pa.schema(
     [
         pa.field("event_id", pa.string(), nullable=False),
@@ -75,6 +84,7 @@ TABLES = {
     "events": EVENTS,
     "verdicts": VERDICTS,
     "labels": LABELS,
+    "actions": ACTIONS,
     "features": FEATURES,
     "quarantine": QUARANTINE,
 }

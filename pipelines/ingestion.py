@@ -1,9 +1,9 @@
-"""`ingest`: landed events and decision records become days of the lake.
+"""`ingest`: landed events, actions and decision records become days of the lake.
 
-Events that the gateway decided and nobody landed come from their decision records.
-Every landed line ends in exactly one place: the events of the day it landed on, the quarantine
-with the reason, or the count of identical duplicates. The lake's day is the day of landing: an
-event that arrives late stays with the day on which it became known, one from the future is
+Events that the gateway decided and nobody landed come from their decision records. Every landed
+line ends in exactly one place: the events or actions of the day it landed on, the quarantine with
+the reason, or the count of identical duplicates. The lake's day is the day of landing: what
+arrives late stays with the day on which it became known, what comes from the future is
 quarantined. What a day's rows are does not depend on when ingestion runs: a second run writes the
 same bytes. A day that is not over is not pending; by its name it is read so far, and again later.
 """
@@ -15,7 +15,7 @@ import hashlib
 import re
 import sys
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +28,27 @@ from data_contracts.files import write_atomically
 from data_contracts.secrets import ACCOUNT_KEY, secret
 from pipelines import lake, landing, live_events
 from pipelines.accounts import hash_account
+from pipelines.action_log import ingest_actions
 from pipelines.days import days_to_do, is_unfinished
 from pipelines.decisions import Collected, collect_decisions, days_of_events
 from pipelines.downloads import file_sha256
 from pipelines.landing import Line
 
-RAW_KEPT_BYTES = 65_536
-CLOCK_TOLERANCE = timedelta(days=1)
-DUPLICATE_LOOKBACK_DAYS = 7
 HASHED = re.compile(r"^[0-9a-f]{64}$")
 SEEN_LIVE = b""  # in place of a digest: who lands the event later may know more of it
 
 Row = dict[str, Any]
 
 
-@dataclass
+@dataclass(frozen=True)
 class DayCount:
-    """What became of one day's lines: `lines == events + quarantined + duplicates`."""
+    """Of one day's lines: `lines == events + actions + quarantined + duplicates`."""
 
-    lines: int = 0
-    events: int = 0
-    quarantined: int = 0
-    duplicates: int = 0
+    lines: int
+    events: int
+    actions: int
+    quarantined: int
+    duplicates: int
 
 
 @dataclass
@@ -61,7 +60,8 @@ class _Day:
     seen: dict[str, bytes]  # the digest of every event id of this day and the week before
     events: list[Row] = field(default_factory=list)
     quarantine: list[Row] = field(default_factory=list)
-    count: DayCount = field(default_factory=DayCount)
+    lines: int = 0
+    duplicates: int = 0
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -84,6 +84,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         "days": sorted(set(todo) | set(verdicts)),
         "lines": sum(count.lines for count in counts.values()),
         "events": sum(count.events for count in counts.values()),
+        "actions": sum(count.actions for count in counts.values()),
         "quarantined": sum(count.quarantined for count in counts.values()),
         "duplicates": sum(count.duplicates for count in counts.values()),
         "landed_live": len(landed),
@@ -93,27 +94,30 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
 
 
 def ingest_day(home: Path, lake_folder: Path, day: str, key: str, maximum_bytes: int) -> DayCount:
-    """Write one day's events and quarantine from what landed on it; returns the counts."""
+    """Write one day's events, actions and quarantine from what landed on it."""
     state = _Day(day, key, _seen_before(lake_folder, day))
     for path in sorted(landing.files(home, day), key=_live_last):
         for line in landing.lines(path, maximum_bytes):
-            state.count.lines += 1
+            state.lines += 1
             _take(line, path, state, maximum_bytes)
     rows = sorted(state.events, key=lambda row: (row["occurred_at"], row["event_id"]))
     lake.write(lake_folder, "events", day, lake.rows("events", rows))
-    lake.write(lake_folder, "quarantine", day, lake.rows("quarantine", state.quarantine))
-    state.count.events = len(rows)
-    state.count.quarantined = len(state.quarantine)
-    return state.count
+    log = ingest_actions(home, lake_folder, day, key)
+    quarantine = [*state.quarantine, *log.quarantine]
+    lake.write(lake_folder, "quarantine", day, lake.rows("quarantine", quarantine))
+    return DayCount(
+        state.lines + log.lines, len(rows), len(log.actions), len(quarantine),
+        state.duplicates + log.duplicates,
+    )  # fmt: skip
 
 
 def _take(line: Line, path: Path, state: _Day, maximum_bytes: int) -> None:
     try:
         row = _row(_event(line, maximum_bytes), path.stem, state)
-        _check_time(row, state.day)
+        landing.check_time("occurred_at", row["occurred_at"], state.day)
         _keep(row, state)
     except ContractViolation as violation:
-        state.quarantine.append(_quarantined(line, path, violation))
+        state.quarantine.append(landing.quarantined(line, path, violation))
 
 
 def _keep(row: Row, state: _Day) -> None:
@@ -123,7 +127,7 @@ def _keep(row: Row, state: _Day) -> None:
         state.seen[row["event_id"]] = digest
         state.events.append(row)
     elif known == digest or SEEN_LIVE in (known, digest):
-        state.count.duplicates += 1
+        state.duplicates += 1
     else:
         raise ContractViolation(
             "event_id",
@@ -135,12 +139,8 @@ def _keep(row: Row, state: _Day) -> None:
 
 def _event(line: Line, maximum_bytes: int) -> Event:
     if line.content is None:
-        raise ContractViolation(
-            "event",
-            f"{line.size} bytes",
-            f"the line has {line.size} bytes, an event at most {maximum_bytes}",
-            "send large media by path under the media root",
-        )
+        remedy = "send large media by path under the media root"
+        raise landing.too_long(line, "event", maximum_bytes, remedy)
     return parse_event_line(line.content)
 
 
@@ -148,7 +148,7 @@ def _row(event: Event, source: str, state: _Day) -> Row:
     return {
         "event_id": event.event_id,
         "text": event.text,
-        "occurred_at": event.occurred_at or _midnight(state.day),
+        "occurred_at": event.occurred_at or landing.midnight(state.day),
         "account_hash": _account_hash(event, source, state.key),
         "language": event.language,
         "media": _json([media.model_dump(mode="json") for media in event.media]),
@@ -165,30 +165,10 @@ def _account_hash(event: Event, source: str, key: str) -> str | None:
     return hash_account(event.account, key)
 
 
-def _check_time(row: Row, day: str) -> None:
-    if row["occurred_at"] >= _midnight(day) + timedelta(days=1) + CLOCK_TOLERANCE:
-        raise ContractViolation(
-            "occurred_at",
-            row["occurred_at"].isoformat(),
-            f"is over a day after the day it landed on ({day})",
-            "mend the sender's clock",
-        )
-
-
-def _quarantined(line: Line, path: Path, violation: ContractViolation) -> Row:
-    return {
-        "source": f"{path.parent.name}/{path.name}",
-        "line": line.number,
-        "field": violation.field,
-        "reason": f"{violation.problem}; {violation.remedy}",
-        "raw": line.start[:RAW_KEPT_BYTES],
-        "sha256": line.sha256,
-    }
-
-
 def _seen_before(lake_folder: Path, day: str) -> dict[str, bytes]:
     """Events of the days before: a delivery that is repeated is recognised for a week."""
-    first = (_midnight(day) - timedelta(days=DUPLICATE_LOOKBACK_DAYS)).date().isoformat()
+    lookback = timedelta(days=landing.LOOKBACK_DAYS)
+    first = (landing.midnight(day) - lookback).date().isoformat()
     before = [known for known in lake.days(lake_folder, "events") if first <= known < day]
     return {
         row["event_id"]: _seen_as(row)
@@ -203,10 +183,6 @@ def _seen_as(row: Row) -> bytes:
         return SEEN_LIVE
     content = orjson.dumps({**row, "source": ""}, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(content, digest_size=16).digest()
-
-
-def _midnight(day: str) -> datetime:
-    return datetime.fromisoformat(day).replace(tzinfo=UTC)
 
 
 def _json(value: object) -> str:
@@ -245,7 +221,9 @@ def _todo(wanted: str, ledger: _Ledger, home: Path, has_decisions: bool) -> list
 
 
 def _fingerprint(home: Path, day: str) -> dict[str, str]:
-    return {path.name: file_sha256(path) for path in landing.files(home, day)}
+    folder = landing.folder(home, day)
+    paths = landing.all_files(home, day)
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
 
 
 class _Ledger:

@@ -8,7 +8,7 @@ its reason, never a zero.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from math import isnan
@@ -23,8 +23,8 @@ from data_contracts.config import Business, Settings
 from evaluation.metrics import Estimate
 from evaluation.monitoring.business_appeals import success
 from evaluation.monitoring.business_exposure import Exposure, exposure
-from evaluation.monitoring.business_histories import action_days, read_histories
-from evaluation.monitoring.business_wronged import wronged_accounts
+from evaluation.monitoring.business_histories import read_histories
+from evaluation.monitoring.business_wronged import Wronged, wronged_accounts
 from evaluation.monitoring.engagement import Effect, effect
 from evaluation.monitoring.engagement_matching import Windows
 from pipelines import lake
@@ -46,12 +46,12 @@ def business_report(
     settings: Settings, now: datetime, hours: float, enforced: Enforced
 ) -> dict[str, Any]:
     """The section, with `gaps` and `alerts`; `enforced` counts the actions of the window."""
-    found_effect, sources = _engagement(settings)
+    found_effect, wronged = _engagement(settings)
     found_exposure = _exposure(settings)
     since = now - timedelta(hours=hours)
     limits = settings.monitoring.business
     return {
-        "engagement": None if found_effect is None else _effect(found_effect, sources),
+        "engagement": None if found_effect is None else _effect(found_effect, wronged),
         "exposure": None if found_exposure is None else _seen(found_exposure),
         "enforcement": {
             "by": {name: dict(counts.most_common(SHOWN)) for name, counts in enforced.items()},
@@ -62,7 +62,7 @@ def business_report(
         "alerts": [
             alert.as_record()
             for alert in (
-                engagement_alert(found_effect, sources, limits, now),
+                engagement_alert(found_effect, wronged, limits, now),
                 exposure_alert(found_exposure, limits, now),
             )
             if alert is not None
@@ -71,11 +71,11 @@ def business_report(
 
 
 def engagement_alert(
-    found: Effect | None, sources: Mapping[str, int], limits: Business, at: datetime
+    found: Effect | None, wronged: Sequence[Wronged], limits: Business, at: datetime
 ) -> Alert | None:
     """Where wrongful actions surely cost more than `maximum_engagement_loss`, and checks agree.
 
-    A ticket: who was driven away was so days ago, and no release of now need be the cause.
+    A ticket: who was driven away was so days ago, and the release of now need not be the cause.
     """
     loss = limits.maximum_engagement_loss
     if found is None or found.verdict != "estimated" or found.relative is None:
@@ -90,8 +90,8 @@ def engagement_alert(
         reason=f"{found.matched} accounts that were wrongly acted on do {-share.value:.0%} less "
         f"({-share.high:.0%} to {-share.low:.0%}) than accounts like them, surely more than "
         f"{loss:.0%} less",
-        likely_cause="wrongful actions, known from "
-        + ", ".join(f"{name} ({count})" for name, count in sources.items()),
+        likely_cause=f"wrongful actions, known from {_counted(one.source for one in wronged)}; "
+        f"by release {_counted(one.release for one in wronged)}",
     )  # fmt: skip
 
 
@@ -111,20 +111,20 @@ def exposure_alert(found: Exposure | None, limits: Business, at: datetime) -> Al
     )  # fmt: skip
 
 
-def _engagement(settings: Settings) -> tuple[Effect | None, dict[str, int]]:
+def _engagement(settings: Settings) -> tuple[Effect | None, Sequence[Wronged]]:
     limits = settings.monitoring.business
     windows = Windows(limits.matching_days, limits.baseline_days, limits.after_days)
-    days = action_days(settings.lake)[-limits.history_days :]
+    days = lake.days(settings.lake, "actions")[-limits.history_days :]
     wronged = wronged_accounts(settings.lake, settings.state_url, days) if days else ()
     histories = read_histories(settings.lake, wronged, days) if days else None
     if histories is None:
-        return None, {}
+        return None, ()
     rng = np.random.default_rng(SEED)
     found = effect(
         histories, windows, limits.comparisons, settings.monitoring.minimum_samples, rng,
         PLACEBO_ROUNDS,
     )  # fmt: skip
-    return found, dict(Counter(one.source for one in wronged).most_common())
+    return found, wronged
 
 
 def _exposure(settings: Settings) -> Exposure | None:
@@ -174,14 +174,16 @@ def _in_window(engine: Engine, since: datetime, now: datetime) -> dict[str, Any]
     return found
 
 
-def _effect(found: Effect, sources: Mapping[str, int]) -> dict[str, Any]:
+def _effect(found: Effect, wronged: Sequence[Wronged]) -> dict[str, Any]:
     """What it rests on stands under `of`, as nowhere a series to watch."""
     shown = {name: _plain(getattr(found, name)) for name in ("relative", "trend")}
     return {
         "verdict": found.verdict, "before": found.before, "change": found.change,
         "placebo": found.placebo, **shown,
         "of": {
-            "sources": dict(sources), "matched": found.matched, "outside_the_days": found.outside,
+            "sources": dict(Counter(one.source for one in wronged).most_common()),
+            "releases": dict(Counter(one.release for one in wronged).most_common(SHOWN)),
+            "matched": found.matched, "outside_the_days": found.outside,
             "unmatched": found.unmatched,
         },
         "by_day": [[day, None if isnan(gap) else gap] for day, gap in found.by_day],
@@ -220,6 +222,10 @@ def _exposure_gaps(found: Exposure | None) -> Sequence[str]:
             "labels of what was let through",
         )
     return ()
+
+
+def _counted(names: Iterable[str]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in Counter(names).most_common(SHOWN))
 
 
 def _plain(estimate: Estimate | None) -> dict[str, float] | None:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from data_contracts.verdicts import ACTIONS
 from evaluation.audit import Draws
 from evaluation.metrics import CONFIDENCE, Estimate, Floats
-from evaluation.monitoring.business_histories import action_days, read_actions
+from evaluation.monitoring.business_histories import read_actions
 from evaluation.monitoring.confusion import response_weights
 from pipelines import lake
 from pipelines.labelling.draws import AuditDraw
@@ -69,7 +69,8 @@ def exposure(
     rng: np.random.Generator,
 ) -> Exposure | None:
     """None where the lake knows no activity of any of these days."""
-    covered = [day for day in days if day in set(action_days(lake_folder))]
+    known = set(lake.days(lake_folder, "actions"))
+    covered = [day for day in days if day in known]
     if not covered:
         return None
     draws = [one for one in drawn if one.day in set(covered)]

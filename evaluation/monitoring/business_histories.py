@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts.actions import ActionKind
+from data_contracts.tables import partition
 from evaluation.monitoring.business_wronged import Wronged
 from evaluation.monitoring.engagement_matching import NEVER, Histories, strata_of
 from pipelines import lake
@@ -30,11 +31,6 @@ UNKNOWN = "und"
 CREATED = "account_created_at"
 
 
-def action_days(lake_folder: Path) -> list[str]:
-    """The days whose activity the lake knows, in order."""
-    return sorted(path.name.removeprefix("day=") for path in lake_folder.glob("actions/day=*"))
-
-
 def read_histories(
     lake_folder: Path, wronged: Sequence[Wronged], days: Sequence[str]
 ) -> Histories | None:
@@ -43,7 +39,8 @@ def read_histories(
     None where no day has actions. An account that was acted on before its first wrongful action is
     left out: its days before are no days without an action.
     """
-    known = [day for day in action_days(lake_folder) if days and days[0] <= day <= days[-1]]
+    told = lake.days(lake_folder, "actions")
+    known = [day for day in told if days and days[0] <= day <= days[-1]]
     if not known:
         return None
     calendar = list(_calendar(days[0], days[-1]))
@@ -138,7 +135,8 @@ def _count_actions(
 
 def read_actions(lake_folder: Path, day: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """A day of the action log in batches; a column that is missing is an ArrowInvalid."""
-    for path in sorted((lake_folder / "actions" / f"day={day}").glob("*.parquet")):
+    path = partition(lake_folder, "actions", day) / lake.PART
+    if path.is_file():
         yield from pq.ParquetFile(path).iter_batches(columns=list(columns))
 
 

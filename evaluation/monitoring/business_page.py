@@ -31,7 +31,10 @@ def _engagement(found: Mapping[str, Any] | None) -> str:
     if found is None or found["relative"] is None:
         return NOTHING
     doubted = "" if found["verdict"] == "estimated" else " (do not believe it: trends differ)"
-    known_from = ", ".join(f"{name} {count}" for name, count in found["of"]["sources"].items())
+    known_from, releases = (
+        escape(", ".join(f"{name} {count}" for name, count in found["of"][counted].items()))
+        for counted in ("sources", "releases")
+    )
     placebo = found["placebo"]
     figures = [
         ("activity after", share(found["relative"])),
@@ -39,7 +42,8 @@ def _engagement(found: Mapping[str, Any] | None) -> str:
         ("placebos as large", "–" if placebo is None else f"{placebo:.0%}"),
         ("accounts compared", f"{found['of']['matched']:,}"),
     ]
-    lost = f"<p>Against what it would have been{doubted}. Known from: {escape(known_from)}."
+    lost = f"<p>Against what it would have been{doubted}. Known from: {known_from}."
+    lost += f" By release: {releases}."
     return definitions(figures) + lost + _by_day(found["by_day"])
 
 

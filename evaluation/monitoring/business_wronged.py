@@ -25,10 +25,11 @@ REMEDIED = table("remedy_actions", column("contested", JSON), column("outcome", 
 
 @dataclass(frozen=True)
 class Wronged:
-    """The first wrongful action on an account (keyed hash): its day, and who found it."""
+    """The first wrongful action on an account (keyed hash): its day, whose it was, who found it."""
 
     account: str
     day: str
+    release: str
     source: str
 
 
@@ -41,13 +42,11 @@ def wronged_accounts(lake_folder: Path, state_url: str, days: Sequence[str]) -> 
     acted = _acted_events(lake_folder, days, labels)
     found = [*_from_state(state_url, days)]
     found += [
-        Wronged(account, day, AUDIT)
-        for event, (account, day) in acted.items()
+        Wronged(account, day, release, AUDIT)
+        for event, (account, day, release) in acted.items()
         if account and labels[event] == ("ham", True)
     ]
-    spammers = {
-        account for event, (account, _) in acted.items() if account and labels[event][0] == "spam"
-    }
+    spammers = {account for event, (account, *_) in acted.items() if labels[event][0] == "spam"}
     first: dict[str, Wronged] = {}
     for one in sorted(found, key=lambda one: (one.account, one.day, one.source)):
         if one.account not in spammers:
@@ -68,10 +67,11 @@ def _from_state(state_url: str, days: Sequence[str]) -> Iterable[Wronged]:
 def _appeals(engine: Engine) -> Iterable[Wronged]:
     if not inspect(engine).has_table(APPEALS.name):
         return
-    query = select(APPEALS.c.account, APPEALS.c.decided_at).where(APPEALS.c.state == "overturned")
+    columns = (APPEALS.c.account, APPEALS.c.decided_at, APPEALS.c.model_version)
+    query = select(*columns).where(APPEALS.c.state == "overturned")
     with reading(engine) as connection:
         for row in connection.execute(query):
-            yield Wronged(row.account, _day(row.decided_at), APPEAL)
+            yield Wronged(row.account, _day(row.decided_at), row.model_version, APPEAL)
 
 
 def _remedies(engine: Engine) -> Iterable[Wronged]:
@@ -80,8 +80,9 @@ def _remedies(engine: Engine) -> Iterable[Wronged]:
     query = select(REMEDIED.c.contested).where(REMEDIED.c.outcome == "wrongful")
     with reading(engine) as connection:
         for row in connection.execute(query):
-            decided_at = datetime.fromisoformat(row.contested["decided_at"])
-            yield Wronged(row.contested["account"], _day(decided_at), REMEDY)
+            day = _day(datetime.fromisoformat(row.contested["decided_at"]))
+            release = row.contested["model_version"]
+            yield Wronged(row.contested["account"], day, release, REMEDY)
 
 
 def _labels(lake_folder: Path, days: Sequence[str]) -> dict[str, tuple[str, bool]]:
@@ -95,22 +96,22 @@ def _labels(lake_folder: Path, days: Sequence[str]) -> dict[str, tuple[str, bool
 
 def _acted_events(
     lake_folder: Path, days: Sequence[str], labels: Mapping[str, object]
-) -> dict[str, tuple[str | None, str]]:
-    """Labelled events that were acted on, by the highest revision: account and day."""
-    found: dict[str, tuple[str | None, str]] = {}
+) -> dict[str, tuple[str | None, str, str]]:
+    """Labelled events that were acted on, by the highest revision: account, day and release."""
+    found: dict[str, tuple[str | None, str, str]] = {}
     for day in days:
         accounts: dict[str, str | None] | None = None
-        latest: dict[str, tuple[int, str]] = {}
-        columns = ["event_id", "revision", "action", "mirrored"]
+        latest: dict[str, tuple[int, str, str]] = {}
+        columns = ["event_id", "revision", "action", "model_version", "mirrored"]
         verdicts = lake.read(lake_folder, "verdicts", [day], columns)
         for row in verdicts.filter(pc.invert(verdicts["mirrored"])).to_pylist():
             if row["event_id"] in labels:
-                said = row["revision"], row["action"]
+                said = row["revision"], row["action"], row["model_version"]
                 latest[row["event_id"]] = max(latest.get(row["event_id"], said), said)
-        for event, (_, action) in latest.items():
+        for event, (_, action, release) in latest.items():
             if action != "allow":
                 accounts = accounts or _accounts(lake_folder, day, labels)
-                found[event] = accounts.get(event), day
+                found[event] = accounts.get(event), day, release
     return found
 
 

@@ -24,10 +24,11 @@ from data_contracts.actions import Action
 from data_contracts.config import Settings
 from data_contracts.errors import BadInput, NothingToDo, WeirError
 from data_contracts.events import Event
+from pipelines.action_log import actions_of_day
 from pipelines.days import is_day, is_unfinished
 from pipelines.enrichment import Enrichment, bare, in_order_of_time
 from pipelines.feature_store.freshness import newest_event, note_newest
-from pipelines.feature_store.offline import actions_of_day, days_of_log, events_of_day
+from pipelines.feature_store.offline import days_of_log, events_of_day
 from pipelines.feature_store.opening import enrichment_over, open_states
 from pipelines.feature_store.states import BatchedStates, StateStore
 from pipelines.lake import only_writer

@@ -18,20 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.actions import Action
-from data_contracts.errors import BadInput, FutureLeak
+from data_contracts.errors import FutureLeak
 from data_contracts.events import ENRICHED_PREFIXES, Event
 from pipelines import lake as tables
+from pipelines.action_log import actions_of
 from pipelines.enrichment import Enrichment, bare
 
-ACTIONS = pa.schema(
-    [
-        pa.field("account", pa.string(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("target", pa.string(), nullable=False),
-        pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("device", pa.string()),
-    ]
-)
 PAST = pa.schema([pa.field("event_id", pa.string(), nullable=False), pa.field("past", pa.string())])
 ROWS = 1024
 
@@ -70,15 +62,9 @@ def events_of(lake: Path) -> Iterator[Event]:
         yield from events_of_day(lake, day)
 
 
-def actions_of(lake: Path) -> Iterator[Action]:
-    """All actions of the lake, in order of time: `actions/day=YYYY-MM-DD/*.parquet`."""
-    for day in _action_days(lake):
-        yield from actions_of_day(lake, day)
-
-
 def days_of_log(lake: Path) -> list[str]:
     """The days that have events or actions, in order."""
-    return sorted({*tables.days(lake, "events"), *_action_days(lake)})
+    return sorted({*tables.days(lake, "events"), *tables.days(lake, "actions")})
 
 
 def events_of_day(lake: Path, day: str) -> Iterator[Event]:
@@ -86,21 +72,6 @@ def events_of_day(lake: Path, day: str) -> Iterator[Event]:
     rows = tables.read(lake, "events", [day])
     ordered = rows.sort_by([("occurred_at", "ascending"), ("event_id", "ascending")])
     yield from map(tables.event_of, _records(ordered))
-
-
-def actions_of_day(lake: Path, day: str) -> Iterator[Action]:
-    """One day's actions in order of time; none where the day has none."""
-    rows = _read_actions(lake / "actions" / f"day={day}").sort_by([("at", "ascending")])
-    for row in _records(rows):
-        yield Action(**row)
-
-
-def write_actions(lake: Path, day: str, actions: Iterable[Action]) -> None:
-    """One day of the action log, in the order of time."""
-    rows = [vars(action) for action in sorted(actions, key=_at)]
-    path = lake / "actions" / f"day={day}" / tables.PART
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=ACTIONS), path, compression="zstd")
 
 
 def check_point_in_time(
@@ -171,17 +142,3 @@ def _batches(events: Iterable[Event]) -> Iterator[pa.RecordBatch]:
 def _records(table: pa.Table) -> Iterator[dict[str, Any]]:
     for batch in table.to_batches(max_chunksize=ROWS):
         yield from batch.to_pylist()
-
-
-def _action_days(lake: Path) -> list[str]:
-    return sorted(path.name.removeprefix("day=") for path in lake.glob("actions/day=*"))
-
-
-def _read_actions(day: Path) -> pa.Table:
-    try:
-        parts = [
-            pq.ParquetFile(path).read().cast(ACTIONS) for path in sorted(day.glob("*.parquet"))
-        ]
-        return pa.concat_tables([ACTIONS.empty_table(), *parts])
-    except (pa.ArrowInvalid, OSError, ValueError) as error:
-        raise BadInput(f"{day} is not a readable part of the action log ({error})") from None

@@ -120,7 +120,7 @@ def _rows(source: Source, scenario: Scenario, limits: Business) -> list[dict[str
         found = effect(histories, windows, limits.comparisons, 2, rng, rounds)
         ours.append(found)
         naive.append(_before_and_after(histories, windows))
-        alarms += engagement_alert(found, {}, limits, NOW) is not None
+        alarms += engagement_alert(found, (), limits, NOW) is not None
         placebos += [found.placebo] if found.placebo is not None else []
     kept = [one.relative for one in ours if one.relative is not None]
     about = {"source": source.name, "scenario": scenario.name, "loss": scenario.loss}

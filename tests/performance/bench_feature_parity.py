@@ -30,14 +30,10 @@ from data_contracts.config import load_settings
 from data_contracts.events import Event
 from data_contracts.files import write_atomically
 from pipelines import lake as tables
+from pipelines.action_log import write_actions
 from pipelines.enrichment import Enrichment, in_order_of_time
 from pipelines.feature_store.lmdb import LmdbStates
-from pipelines.feature_store.offline import (
-    check_point_in_time,
-    past_of,
-    replayed,
-    write_actions,
-)
+from pipelines.feature_store.offline import check_point_in_time, past_of, replayed
 from pipelines.feature_store.states import MemoryStates, StateStore
 from pipelines.features.behaviour.state import BehaviourState
 from pipelines.features.media.base import MediaReader

@@ -1,6 +1,6 @@
 """`compose`: composed traffic lands like a replay's, with its media, actions and truth.
 
-`{home}/landing/day=/composed.jsonl` has the events, `{home}/actions/day=/composed.jsonl` the
+`{home}/landing/day=/composed.jsonl` has the events, `actions/composed.jsonl` beside it the
 activity log, the media root the files, and `{home}/truth` what only the demo oracle reads. The
 same configuration and files give the same bytes.
 """
@@ -78,7 +78,7 @@ def land(composition: Composition, home: Path, media_root: Path) -> list[str]:
         write_atomically(landing.folder(home, day) / f"{DATASET}.jsonl", lines)
     for day, actions in _by_day(composition.actions, lambda action: action.at).items():
         lines = b"".join(_action_line(action) for action in actions)
-        write_atomically(home / "actions" / f"day={day}" / f"{DATASET}.jsonl", lines)
+        write_atomically(landing.action_folder(home, day) / f"{DATASET}.jsonl", lines)
     return sorted(events)
 
 

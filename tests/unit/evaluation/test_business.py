@@ -25,11 +25,11 @@ from evaluation.monitoring.business import (
 from evaluation.monitoring.business_exposure import Exposure
 from evaluation.monitoring.business_histories import read_histories
 from evaluation.monitoring.business_page import business
-from evaluation.monitoring.business_wronged import APPEAL, AUDIT, REMEDY, wronged_accounts
+from evaluation.monitoring.business_wronged import APPEAL, AUDIT, REMEDY, Wronged, wronged_accounts
 from evaluation.monitoring.engagement import Effect
 from evaluation.monitoring.engagement_matching import NEVER
 from pipelines import lake
-from pipelines.feature_store.offline import write_actions
+from pipelines.action_log import write_actions
 from pipelines.labelling.appeal_tables import APPEALS, PENDING_EFFECTS
 from pipelines.labelling.appeal_tables import METADATA as APPEAL_METADATA
 from pipelines.state import create_tables, open_state
@@ -153,6 +153,7 @@ def test_wronged_accounts_come_from_appeals_remedies_and_labels_by_chance(
     write_remedy(settings, "remedied", later)
     write_remedy(settings, "chosen", later, "confirmed")
     found = wronged_accounts(settings.lake, settings.state_url, DAYS)
+    assert {one.release for one in found} == {"m1"}
     assert {(one.account, one.day, one.source) for one in found} == {
         ("appealed", day, APPEAL), ("remedied", later, REMEDY), ("audited", day, AUDIT),
     }  # fmt: skip
@@ -166,6 +167,7 @@ def test_what_wrongful_actions_cost_is_estimated_told_and_shown(settings: Settin
     assert found["verdict"] == "estimated"
     assert found["of"]["matched"] + found["of"]["unmatched"] == WRONGED
     assert found["of"]["sources"] == {APPEAL: WRONGED}
+    assert found["of"]["releases"] == {"m1": WRONGED}
     # of a post and about 5 views a day, six in ten views went
     assert found["relative"]["low"] < -0.5 < found["relative"]["high"] < -0.3
     assert found["placebo"] <= 0.05
@@ -260,10 +262,12 @@ SURE = Effect(40, 0, 0, "estimated", 5.0, relative=Estimate(-0.3, -0.4, -0.2), p
 def test_a_loss_is_told_only_where_it_is_sure_and_the_checks_agree(
     found: Effect | None, told: bool
 ) -> None:
-    alert = engagement_alert(found, {APPEAL: 40}, LIMITS, NOW)
+    wronged = [Wronged(str(n), DAYS[0], "7" if n < 30 else "8", APPEAL) for n in range(40)]
+    alert = engagement_alert(found, wronged, LIMITS, NOW)
     assert (alert is not None) == told
     if alert is not None:
         assert alert.severity_hint == "ticket"
+        assert alert.likely_cause.endswith("by release 7 (30), 8 (10)")
         assert "FalsePositive" not in alert.name  # whose playbook rolls a release back by itself
 
 

@@ -11,12 +11,13 @@ import pytest
 from data_contracts.config import load_settings
 from data_contracts.errors import BadInput, NothingToDo, ServiceUnavailable, WeirError
 from pipelines import lake as tables
+from pipelines.action_log import actions_of
 from pipelines.enrichment import Enrichment
 from pipelines.feature_store import materialization
 from pipelines.feature_store.freshness import newest_event
 from pipelines.feature_store.lmdb import LmdbStates
 from pipelines.feature_store.materialization import Count, days_to_fold, materialize
-from pipelines.feature_store.offline import actions_of, days_of_log, events_of
+from pipelines.feature_store.offline import days_of_log, events_of
 from pipelines.feature_store.opening import enrichment_over
 from pipelines.feature_store.states import MemoryStates, StateStore
 from tests.performance import bench_feature_parity as bench

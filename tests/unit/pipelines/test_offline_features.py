@@ -13,14 +13,13 @@ import pytest
 from data_contracts.actions import Action
 from data_contracts.errors import BadInput, FutureLeak
 from data_contracts.events import Event
+from pipelines.action_log import actions_of, write_actions
 from pipelines.enrichment import Enrichment
 from pipelines.feature_store.offline import (
-    actions_of,
     build,
     check_point_in_time,
     events_of,
     past_of,
-    write_actions,
 )
 from tests.performance import bench_feature_parity as bench
 
