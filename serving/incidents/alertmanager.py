@@ -1,8 +1,9 @@
 """Alertmanager's webhook: its JSON of version 4 becomes alerts, and alerts that are over.
 
 Labels become the subject, so an alert of Prometheus keeps one fingerprint however often it is sent.
-`summary` is the reason; alerts of one objective have it as their cause, so that its burn rates are
-one incident. https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
+`summary` is the reason; the objective, stage or DAG that an alert is about is its cause, so that
+the burn rates of one objective, or all that one stage does, are one incident.
+https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pipelines import alert_inbox
 PATH = "/webhooks/alertmanager"
 MOST_BYTES = 1_048_576
 NOT_THE_SUBJECT = ("alertname", "severity")
+CAUSES = ("objective", "stage", "dag")  # labels, the first that an alert has
 HOLDS = 1.0  # Alertmanager sends no number: the value is that the condition is true
 
 
@@ -108,7 +110,6 @@ def routes(engine: Engine, token: str, clock: Callable[[], datetime]) -> list[Ro
 
 def _alert(sent: Sent) -> Alert:
     labels = sent.labels
-    objective = labels.get("objective")
     return Alert(
         name=labels["alertname"],
         severity_hint=_hint(labels.get("severity")),
@@ -119,7 +120,7 @@ def _alert(sent: Sent) -> Alert:
         high=None,
         at=sent.startsAt.astimezone(UTC),
         reason=sent.annotations.get("summary", ""),
-        likely_cause="" if objective is None else f"objective {objective}",
+        likely_cause=next((f"{name} {labels[name]}" for name in CAUSES if name in labels), ""),
     )
 
 

@@ -54,7 +54,7 @@ def test_labels_are_the_subject_and_the_summary_the_reason() -> None:
     assert alert.at == datetime(2026, 1, 5, 1, 58, 0, 123456, tzinfo=UTC)
     (over,) = received.over
     assert (over.severity_hint, dict(over.subject)) == ("ticket", {"stage": "image"})
-    assert over.likely_cause == ""
+    assert over.likely_cause == "stage image"
 
 
 def test_an_alert_that_is_over_clears_the_one_that_was_raised(tmp_path: Path) -> None:
