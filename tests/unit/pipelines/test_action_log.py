@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from data_contracts.actions import Action
-from data_contracts.config import Settings, load_settings
+from data_contracts.config import Settings
 from data_contracts.errors import NothingToDo
-from data_contracts.secrets import ACCOUNT_KEY
-from pipelines import lake, landing
+from pipelines import lake
 from pipelines.accounts import hash_account
 from pipelines.action_log import actions_of
-from pipelines.ingestion import run
+from tests.unit.pipelines.test_ingestion import DAY, ingest, land, quarantined, settings
 
-DAY, NEXT = "2026-01-05", "2026-01-06"
+__all__ = ["settings"]  # a fixture
+
+NEXT = "2026-01-06"
+POST = {"event_id": "e1", "text": "fine"}
 LIKE = {"account": "ann", "kind": "like", "target": "bob", "at": f"{DAY}T10:00:00Z"}
 VIEW = {"account": "bob", "kind": "view", "target": "ann", "at": f"{DAY}T09:00:00", "device": "d1"}
 
 
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv(ACCOUNT_KEY, "key")
-    return load_settings({"WEIR_HOME": str(tmp_path)})
-
-
-def land(home: Path, *lines: bytes | dict[str, Any], day: str = DAY, source: str = "log") -> Path:
-    encoded = [line if isinstance(line, bytes) else orjson.dumps(line) for line in lines]
-    path = landing.action_folder(home, day) / f"{source}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"".join(line + b"\n" for line in encoded))
-    return path
-
-
-def ingest(settings: Settings, day: str = "pending") -> dict[str, Any]:
-    return run(argparse.Namespace(day=day), settings)
+def tell(home: Path, *lines: bytes | dict[str, Any], day: str = DAY, source: str = "log") -> None:
+    """Land actions."""
+    land(home, *lines, day=day, source=f"actions/{source}")
 
 
 def test_actions_reach_the_lake_in_order_of_time_and_without_names(settings: Settings) -> None:
-    land(settings.home, LIKE, VIEW)
+    tell(settings.home, LIKE, VIEW)
     result = ingest(settings)
     assert (result["days"], result["lines"], result["actions"]) == ([DAY], 2, 2)
     ann, bob = hash_account("ann", "key"), hash_account("bob", "key")
@@ -56,7 +43,7 @@ def test_actions_reach_the_lake_in_order_of_time_and_without_names(settings: Set
 
 
 def test_a_second_run_finds_nothing_and_by_name_writes_the_same_bytes(settings: Settings) -> None:
-    land(settings.home, LIKE, VIEW)
+    tell(settings.home, LIKE, VIEW)
     ingest(settings)
     part = settings.lake / "actions" / f"day={DAY}" / lake.PART
     first = part.read_bytes()
@@ -67,16 +54,16 @@ def test_a_second_run_finds_nothing_and_by_name_writes_the_same_bytes(settings: 
 
 
 def test_actions_that_land_later_make_their_day_pending_again(settings: Settings) -> None:
-    land(settings.home, LIKE)
+    tell(settings.home, LIKE)
     ingest(settings)
-    land(settings.home, VIEW, source="another")
+    tell(settings.home, VIEW, source="another")
     assert ingest(settings)["actions"] == 2
 
 
 def test_an_action_that_is_told_twice_counts_once(settings: Settings) -> None:
-    land(settings.home, LIKE, LIKE, VIEW)
-    land(settings.home, LIKE, source="again")
-    land(settings.home, LIKE, {**LIKE, "target": "cyd"}, day=NEXT)
+    tell(settings.home, LIKE, LIKE, VIEW)
+    tell(settings.home, LIKE, source="again")
+    tell(settings.home, LIKE, {**LIKE, "target": "cyd"}, day=NEXT)
     result = ingest(settings)
     assert (result["lines"], result["actions"], result["duplicates"]) == (6, 3, 3)
     assert len(list(actions_of(settings.lake))) == 3
@@ -98,13 +85,12 @@ def test_an_action_that_is_told_twice_counts_once(settings: Settings) -> None:
 def test_what_breaks_the_contract_is_quarantined_beside_the_events(
     settings: Settings, line: bytes | dict[str, Any], field: str, reason: str
 ) -> None:
-    events = landing.folder(settings.home, DAY) / "posts.jsonl"
-    land(settings.home, LIKE, line)
-    events.write_bytes(b'{"event_id": "e1", "text": "fine"}\n[1]\n')
+    tell(settings.home, LIKE, line)
+    land(settings.home, POST, b"[1]")
     result = ingest(settings)
     told = {name: result[name] for name in ("lines", "events", "actions", "quarantined")}
     assert told == {"lines": 4, "events": 1, "actions": 1, "quarantined": 2}
-    _, row = lake.read(settings.lake, "quarantine", [DAY]).to_pylist()
+    _, row = quarantined(settings)
     assert (row["source"], row["line"]) == (f"day={DAY}/actions/log.jsonl", 2)
     assert row["field"] == field
     assert reason in row["reason"]
@@ -113,9 +99,7 @@ def test_what_breaks_the_contract_is_quarantined_beside_the_events(
 def test_a_day_without_a_log_is_unknown_and_one_with_an_empty_log_is_quiet(
     settings: Settings,
 ) -> None:
-    land(settings.home, day=NEXT)
-    events = landing.folder(settings.home, DAY) / "posts.jsonl"
-    events.parent.mkdir(parents=True)
-    events.write_bytes(b'{"event_id": "e1", "text": "fine"}\n')
+    tell(settings.home, day=NEXT)
+    land(settings.home, POST)
     ingest(settings)
     assert lake.days(settings.lake, "actions") == [NEXT]
