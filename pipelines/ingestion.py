@@ -96,12 +96,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
 def ingest_day(home: Path, lake_folder: Path, day: str, key: str, maximum_bytes: int) -> DayCount:
     """Write one day's events, actions and quarantine from what landed on it."""
     state = _Day(day, key, _seen_before(lake_folder, day))
-    for path in sorted(landing.files(home, day), key=_live_last):
+    paths = sorted(landing.files(home, day), key=_live_last)
+    for path in paths:
         for line in landing.lines(path, maximum_bytes):
             state.lines += 1
             _take(line, path, state, maximum_bytes)
     rows = sorted(state.events, key=lambda row: (row["occurred_at"], row["event_id"]))
-    lake.write(lake_folder, "events", day, lake.rows("events", rows))
+    if paths:  # a day of actions alone is no day without events
+        lake.write(lake_folder, "events", day, lake.rows("events", rows))
     log = ingest_actions(home, lake_folder, day, key)
     quarantine = [*state.quarantine, *log.quarantine]
     lake.write(lake_folder, "quarantine", day, lake.rows("quarantine", quarantine))

@@ -96,10 +96,11 @@ def test_what_breaks_the_contract_is_quarantined_beside_the_events(
     assert reason in row["reason"]
 
 
-def test_a_day_without_a_log_is_unknown_and_one_with_an_empty_log_is_quiet(
+def test_what_nobody_told_of_a_day_is_unknown_and_an_empty_file_is_a_quiet_day(
     settings: Settings,
 ) -> None:
     tell(settings.home, day=NEXT)
     land(settings.home, POST)
     ingest(settings)
     assert lake.days(settings.lake, "actions") == [NEXT]
+    assert lake.days(settings.lake, "events") == [DAY]
