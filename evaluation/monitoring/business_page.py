@@ -104,7 +104,7 @@ def _enforcement(found: Mapping[str, Any]) -> list[str]:
         (one["day"], *(f"{one['actions'].get(action, 0):,}" for action in actions))
         for one in found["over_time"]
     ]
-    shown = f"<details><summary>In this window, {len(rows)} slices</summary>"
+    shown = f"<details><summary>In this window, by slice ({len(rows)})</summary>"
     return [
         table(("day", *actions), days),
         f"{shown}{table(('by', 'value', 'acted on'), rows, texts=2)}</details>" if rows else "",

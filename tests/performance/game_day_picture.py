@@ -64,4 +64,6 @@ def _lane(axis: Axes, lane: int, one: Played) -> None:
         words = "not detected"
         if not one.is_harmful and not one.pages and not one.actions:
             words = "no page and no mitigation, as it should be"
-        axis.annotate(words, (0.05, lane), fontsize=8, va="bottom", color="#4c535b")
+        axis.annotate(
+            words, (0.05, lane), (0, 4), textcoords="offset points", fontsize=8, color="#4c535b"
+        )
