@@ -26,8 +26,9 @@ from data_contracts.config import Settings
 from data_contracts.errors import BadInput
 from data_contracts.files import write_atomically
 from evaluation.monitoring.drift.alerts import embedding_alert, feature_alerts
-from evaluation.monitoring.drift.columns import CATEGORIES, NUMBERS, SCORE
+from evaluation.monitoring.drift.columns import CATEGORIES, NUMBERS
 from evaluation.monitoring.drift.embeddings import EmbeddingDrift
+from evaluation.monitoring.drift.histograms import SCORE
 from evaluation.monitoring.drift.judging import FeatureDrift
 from evaluation.monitoring.drift.lake_drift import LakeDrift
 from evaluation.monitoring.drift.reference import DRIFTED, accept, day_report

@@ -26,6 +26,8 @@ def likely_cause(
 ) -> str:
     """One clause. `factor` is `scale_factor` of numbers. Holds no category: users write those."""
     before, now = (one.rows / max(one.total, 1) for one in (reference, current))
+    if before[0] == 1:
+        return f"values where there were none: in {1 - now[0]:.1%} of the events"
     if now[0] - before[0] >= max(WORTH_NAMING, GONE * (1 - before[0])):
         return f"feature gone null: missing in {now[0]:.1%} of the events, {before[0]:.1%} before"
     if factor is not None:

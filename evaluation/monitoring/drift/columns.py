@@ -14,6 +14,7 @@ from ibis.expr.types import FloatingValue, StringValue
 
 from data_contracts.tables import partition
 from evaluation.monitoring.drift.counting import POSITIVE, is_positive
+from evaluation.monitoring.drift.histograms import SCORE
 from pipelines import lake
 from pipelines.labelling.selection_features import audit_order
 from pipelines.tables import Backend, parquet
@@ -22,7 +23,6 @@ NUMBERS = (
     "text_characters", "digit_share", "uppercase_share", "sign_share", "non_ascii_share", "links",
 )  # fmt: skip
 CATEGORIES = ("language", "source", "with_media")
-SCORE = "score"
 # classes that RE2 (DuckDB) and Java (Spark) read alike
 DIGIT, UPPERCASE, NON_ASCII = "[0-9]", r"\p{Lu}", r"[^\x00-\x7F]"
 SIGN = r"[!-/:-@\[-`{-~]"

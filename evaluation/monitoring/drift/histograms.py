@@ -17,6 +17,8 @@ from evaluation.monitoring.drift.bins import Bins
 
 Counts = NDArray[np.int64]
 COLUMNS = ("rows", "judged", "positives")
+SCORE = "score"  # the one feature that an event has from its verdict
+MISSING = 0  # the bin of events without a value
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,21 @@ class Histogram:
 
 
 DayHistograms = Mapping[str, Histogram]  # by feature
+
+
+def of_feature(day: DayHistograms, feature: str) -> Histogram:
+    """The feature's histogram; SCORE's without events that have no verdict.
+
+    Those say nothing of the scores: before the first champion there is none at all, and a day whose
+    decisions are still on their way has few.
+    """
+    found = day[feature]
+    if feature != SCORE:
+        return found
+    columns = [getattr(found, name).copy() for name in COLUMNS]
+    for counts in columns:
+        counts[MISSING] = 0
+    return Histogram(*columns)
 
 
 def from_table(table: pa.Table, bins: Bins) -> dict[str, Histogram]:

@@ -17,7 +17,7 @@ from evaluation.monitoring.drift.distances import (
     wasserstein,
 )
 from evaluation.monitoring.drift.effect import Effect, effect, total
-from evaluation.monitoring.drift.histograms import DayHistograms, Histogram
+from evaluation.monitoring.drift.histograms import DayHistograms, Histogram, of_feature
 from evaluation.monitoring.drift.significance import (
     Significance,
     benjamini_hochberg,
@@ -89,7 +89,8 @@ def _rank(one: FeatureDrift) -> tuple[bool, float, float]:
 def _of_feature(
     bins: FeatureBins, reference: Sequence[DayHistograms], current: DayHistograms, settings: Drift
 ) -> FeatureDrift | None:
-    days, now = [day[bins.feature] for day in reference], current[bins.feature]
+    days = [of_feature(day, bins.feature) for day in reference]
+    now = of_feature(current, bins.feature)
     tested = significance(np.array([day.rows for day in days]), now.rows)
     if tested is None:
         return None
@@ -120,7 +121,8 @@ def _judged(
     if not large or one.adjusted_p_value > settings.false_discovery_rate:
         return replace(one, matters=False)
     own, name = bins.named(one.feature), one.feature
-    before, now = total([day[name] for day in reference]), current[name]
+    before = total([of_feature(day, name) for day in reference])
+    now = of_feature(current, name)
     factor = scale_factor(own, before, quantiles_now(name)) if isinstance(own, NumberBins) else None
     return replace(one, drifted=True, cause=likely_cause(own, before, now, factor))
 

@@ -17,17 +17,10 @@ from data_contracts.files import write_atomically
 from data_contracts.tables import partition
 from evaluation.monitoring.drift.bins import Bins
 from evaluation.monitoring.drift.causes import LEVELS
-from evaluation.monitoring.drift.columns import (
-    CATEGORIES,
-    NUMBERS,
-    SCORE,
-    described,
-    drawn,
-    embedded,
-)
+from evaluation.monitoring.drift.columns import CATEGORIES, NUMBERS, described, drawn, embedded
 from evaluation.monitoring.drift.counting import POSITIVE, counted, fitted, quantiles
 from evaluation.monitoring.drift.embeddings import DaySample, EmbeddingDrift, embedding_drift
-from evaluation.monitoring.drift.histograms import Histogram, kept
+from evaluation.monitoring.drift.histograms import SCORE, Histogram, kept
 from evaluation.monitoring.drift.judging import FeatureDrift, compared
 from evaluation.monitoring.drift.reference import reference
 from pipelines import lake

@@ -15,7 +15,7 @@ from evaluation.monitoring.drift.distances import (
 )
 from evaluation.monitoring.drift.effect import effect
 from evaluation.monitoring.drift.embeddings import DaySample, clustered_auc, embedding_drift
-from evaluation.monitoring.drift.histograms import Histogram, summed
+from evaluation.monitoring.drift.histograms import SCORE, Histogram, summed
 from evaluation.monitoring.drift.judging import compared
 from evaluation.monitoring.drift.significance import significance
 
@@ -116,6 +116,8 @@ def test_causes_are_named() -> None:
     assert "unit change: values are about ×1000" in likely_cause(
         LENGTH, usual, day((0, 0, 0, 0, 0, 1000)), 1000.0
     )
+    told = likely_cause(LENGTH, day((1000, 0, 0, 0, 0, 0)), day((250, 0, 0, 750, 0, 0)), None)
+    assert told == "values where there were none: in 75.0% of the events"
     language = CategoryBins("language", ("en", "<b>"))
     cause = likely_cause(language, day((0, 5, 5, 0)), day((0, 5, 2, 3)), None)
     assert cause.startswith("new category: 30.0%")
@@ -149,6 +151,20 @@ def test_harmful_drift_ranks_first_and_the_rest_is_no_alarm(settings: Drift) -> 
     assert [one.drifted for one in found] == [True, True, False]
     assert [one.matters for one in found] == [True, False, False]
     assert compared(bins, days[:1], current, settings, no_quantiles) == []
+
+
+def test_events_without_a_verdict_say_nothing_of_the_scores(settings: Drift) -> None:
+    bins = Bins((NumberBins(SCORE, LENGTH.edges), LENGTH), ())
+    none, all_now = day((1000, 0, 0, 0, 0, 0)), day(ORDINARY)
+    before = [{SCORE: none, "length": one} for one in reference()]
+    first = compared(bins, before, {SCORE: all_now, "length": all_now}, settings, no_quantiles)
+    assert [(one.feature, one.drifted) for one in first] == [("length", False)]
+    few = [{SCORE: day((700, *(n // 3 for n in one.rows[1:].tolist()))), "length": one}
+           for one in reference()]  # fmt: skip
+    for scores, drifted in ((ORDINARY, False), ((0, 0, 0, 0, 0, 1000), True)):
+        now = {SCORE: day(scores), "length": all_now}
+        found = {one.feature: one for one in compared(bins, few, now, settings, no_quantiles)}
+        assert found[SCORE].drifted == drifted
 
 
 def test_a_window_is_the_sum_of_its_days() -> None:

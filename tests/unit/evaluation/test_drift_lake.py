@@ -16,9 +16,9 @@ import pytest
 from data_contracts.config import Settings, load_settings
 from evaluation.monitoring import data
 from evaluation.monitoring.drift.bins import Bins
-from evaluation.monitoring.drift.columns import CATEGORIES, NUMBERS, SCORE, described, drawn
+from evaluation.monitoring.drift.columns import CATEGORIES, NUMBERS, described, drawn
 from evaluation.monitoring.drift.counting import counted, fitted
-from evaluation.monitoring.drift.histograms import from_table, kept
+from evaluation.monitoring.drift.histograms import SCORE, from_table, kept
 from evaluation.monitoring.drift.lake_drift import LakeDrift
 from pipelines import alert_inbox, lake
 from pipelines.state import open_state
