@@ -49,7 +49,7 @@ class LineContract:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])[:MAX_FIELD_CHARACTERS] or self.name
         value, problem = first.get("input"), first["msg"]
-        if first["type"] in ("missing", "missing_argument"):
+        if first["type"] == "missing":
             problem, value = "is missing", None
         elif first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             problem = f"is not a field of the {self.name} contract"

@@ -41,6 +41,8 @@ def ingest_actions(home: Path, lake_folder: Path, day: str, key: str) -> LandedA
     """
     found, told = LandedActions(), dict[Action, None]()
     paths = landing.action_files(home, day)
+    if not paths:
+        return found
     for path in paths:
         for line in landing.lines(path, MAX_ACTION_BYTES):
             found.lines += 1
@@ -51,8 +53,7 @@ def ingest_actions(home: Path, lake_folder: Path, day: str, key: str) -> LandedA
     before = _told_before(lake_folder, day, told)
     found.actions = [action for action in told if action not in before]
     found.duplicates = found.lines - len(found.actions) - len(found.quarantine)
-    if paths:
-        write_actions(lake_folder, day, found.actions)
+    write_actions(lake_folder, day, found.actions)
     return found
 
 

@@ -42,19 +42,18 @@ class Histogram:
 DayHistograms = Mapping[str, Histogram]  # by feature
 
 
-def of_feature(day: DayHistograms, feature: str) -> Histogram:
-    """The feature's histogram; SCORE's without events that have no verdict.
+def with_known_scores(day: DayHistograms) -> DayHistograms:
+    """The day, but SCORE's histogram without events that have no verdict.
 
     Those say nothing of the scores: before the first champion there is none at all, and a day whose
     decisions are still on their way has few.
     """
-    found = day[feature]
-    if feature != SCORE:
-        return found
-    columns = [getattr(found, name).copy() for name in COLUMNS]
+    if SCORE not in day:
+        return day
+    columns = [getattr(day[SCORE], name).copy() for name in COLUMNS]
     for counts in columns:
         counts[MISSING] = 0
-    return Histogram(*columns)
+    return {**day, SCORE: Histogram(*columns)}
 
 
 def from_table(table: pa.Table, bins: Bins) -> dict[str, Histogram]:

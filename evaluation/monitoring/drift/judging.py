@@ -17,7 +17,7 @@ from evaluation.monitoring.drift.distances import (
     wasserstein,
 )
 from evaluation.monitoring.drift.effect import Effect, effect, total
-from evaluation.monitoring.drift.histograms import DayHistograms, Histogram, of_feature
+from evaluation.monitoring.drift.histograms import DayHistograms, Histogram, with_known_scores
 from evaluation.monitoring.drift.significance import (
     Significance,
     benjamini_hochberg,
@@ -59,6 +59,7 @@ def compared(
     A feature drifted where it is significant after correction and either its distance or what is
     surely at stake reaches its floor. `quantiles_now` is asked for drifted numbers only.
     """
+    *reference, current = map(with_known_scores, (*reference, current))
     found = [
         one
         for feature in bins.features
@@ -89,8 +90,7 @@ def _rank(one: FeatureDrift) -> tuple[bool, float, float]:
 def _of_feature(
     bins: FeatureBins, reference: Sequence[DayHistograms], current: DayHistograms, settings: Drift
 ) -> FeatureDrift | None:
-    days = [of_feature(day, bins.feature) for day in reference]
-    now = of_feature(current, bins.feature)
+    days, now = [day[bins.feature] for day in reference], current[bins.feature]
     tested = significance(np.array([day.rows for day in days]), now.rows)
     if tested is None:
         return None
@@ -121,8 +121,7 @@ def _judged(
     if not large or one.adjusted_p_value > settings.false_discovery_rate:
         return replace(one, matters=False)
     own, name = bins.named(one.feature), one.feature
-    before = total([of_feature(day, name) for day in reference])
-    now = of_feature(current, name)
+    before, now = total([day[name] for day in reference]), current[name]
     factor = scale_factor(own, before, quantiles_now(name)) if isinstance(own, NumberBins) else None
     return replace(one, drifted=True, cause=likely_cause(own, before, now, factor))
 
